@@ -1,0 +1,123 @@
+//! Asking a running instance, for the commands.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where an instance's admin API is: `http://127.0.0.1:9900`, `127.0.0.1:9900` or `unix:/run/admin.sock`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// Host and port.
+    Tcp(String),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Why an instance gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody is there.
+    #[error("no instance answers at {0}: {1}")]
+    Absent(String, std::io::Error),
+    /// Whoever is there is not an instance, or not well.
+    #[error("what answers at {0} is no instance of forecourt: {1}")]
+    Strange(String, String),
+    /// It took too long.
+    #[error("the instance at {0} did not answer within {PATIENCE:?}")]
+    Slow(String),
+}
+
+impl AdminAddress {
+    /// Reads an address as an operator writes it.
+    ///
+    /// # Errors
+    /// Says what is understood.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        let plain = text
+            .strip_prefix("http://")
+            .unwrap_or(text)
+            .trim_end_matches('/');
+        let port = plain
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok());
+        match port {
+            Some(_) if !plain.contains('/') => Ok(Self::Tcp(plain.to_owned())),
+            Some(_) | None => Err("expected `http://HOST:PORT` or `unix:/PATH`".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Gets a document from an instance.
+///
+/// # Errors
+/// When nobody answers in time, or not with success.
+pub async fn get(address: &AdminAddress, path: &str) -> Result<Vec<u8>, ClientError> {
+    let asked = async {
+        match address {
+            AdminAddress::Tcp(tcp) => match TcpStream::connect(tcp).await {
+                Ok(stream) => ask(stream, address, path).await,
+                Err(error) => Err(ClientError::Absent(address.to_string(), error)),
+            },
+            AdminAddress::Unix(socket) => match UnixStream::connect(socket).await {
+                Ok(stream) => ask(stream, address, path).await,
+                Err(error) => Err(ClientError::Absent(address.to_string(), error)),
+            },
+        }
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ClientError::Slow(address.to_string())),
+    }
+}
+
+async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: &AdminAddress,
+    path: &str,
+) -> Result<Vec<u8>, ClientError> {
+    let strange = |error: &dyn std::fmt::Display| {
+        ClientError::Strange(address.to_string(), error.to_string())
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| strange(&error))?;
+    let request = Request::get(path)
+        .header("host", "localhost")
+        .body(Empty::<&[u8]>::new())
+        .map_err(|error| strange(&error))?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+    };
+    let answered = tokio::select! {
+        answered = exchange => answered,
+        _ = connection => return Err(strange(&"it closed the connection")),
+    };
+    match answered {
+        Ok((StatusCode::OK, body)) => Ok(body.to_vec()),
+        Ok((status, _)) => Err(strange(&status)),
+        Err(error) => Err(strange(&error)),
+    }
+}
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,95 @@
+//! What the admin API knows of the running process.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
+
+use crate::snapshot::{Registry, Snapshots};
+use crate::telemetry::Facade;
+
+/// The running process, as far as it can be looked at.
+#[derive(Debug)]
+pub struct Instance {
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) facade: &'static Facade,
+    pub(super) started: SystemTime,
+    pub(super) begun: Instant,
+    state: AtomicU8,
+    addresses: RwLock<Vec<(String, String)>>,
+}
+
+/// Where in its life the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not serving yet.
+    Starting,
+    /// Serving.
+    Serving,
+    /// Ending: it serves what it has, and wants no more.
+    Draining,
+}
+
+impl Instance {
+    /// A process that is starting.
+    pub fn new(
+        snapshots: Arc<Snapshots>,
+        registry: Arc<Registry>,
+        facade: &'static Facade,
+    ) -> Self {
+        Self {
+            snapshots,
+            registry,
+            facade,
+            started: SystemTime::now(),
+            begun: Instant::now(),
+            state: AtomicU8::new(State::Starting as u8),
+            addresses: RwLock::default(),
+        }
+    }
+
+    /// Says that it serves.
+    pub fn serving(&self) {
+        self.state.store(State::Serving as u8, Ordering::Release);
+    }
+
+    /// Says that it is ending.
+    pub fn draining(&self) {
+        self.state.store(State::Draining as u8, Ordering::Release);
+    }
+
+    /// Where in its life it is.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Starting,
+            1 => State::Serving,
+            _ => State::Draining,
+        }
+    }
+
+    /// Names the addresses that are listened on: listener and address.
+    pub fn set_addresses(&self, addresses: Vec<(String, String)>) {
+        *self
+            .addresses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(super) fn addresses(&self) -> Vec<(String, String)> {
+        self.addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl State {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Serving => "serving",
+            Self::Starting => "starting",
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Look and steer: the admin API, on a thread of its own.
+//!
+//! *What enters*: HTTP requests of operators and scrapers. *What leaves*: views made for them, never the
+//! plan or the live state themselves, so that neither is bent to please JSON.
+//!
+//! In reading order: [`instance`] (what it knows of the running process), [`api`] (paths and answers),
+//! [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind `/metrics`), [`serve`] (its
+//! address and its thread), [`client`] (asking a running instance, for the commands).
+//!
+//! Deliberately absent: the data path. The API is slow where it must be, and takes no worker's time.
+
+mod api;
+pub mod client;
+pub mod instance;
+mod scrape;
+mod serve;
+pub mod status;
+
+pub use instance::Instance;
+pub use serve::{AdminError, Running, start};

@@ -1,0 +1,49 @@
+//! The figures behind `/metrics`: workers' cells are summed when somebody asks.
+
+use super::instance::Instance;
+use crate::backend::Standing;
+use crate::snapshot::registry::UNROUTED;
+use crate::telemetry::{Scrape, names};
+
+pub(super) fn text(instance: &Instance) -> String {
+    let snapshot = instance.snapshots.load();
+    let mut scrape = Scrape::new();
+    for (listener, meters) in snapshot
+        .plan
+        .listeners
+        .iter()
+        .zip(&snapshot.listener_meters)
+    {
+        scrape.listener(&listener.name, &meters.total());
+    }
+    for (listener, route, meters) in snapshot.used_route_meters() {
+        let route = route.map_or(UNROUTED, |route| &snapshot.plan.routes[route].name);
+        scrape.route(
+            &snapshot.plan.listeners[listener].name,
+            route,
+            &meters.total(),
+        );
+    }
+    for pool in &snapshot.pools {
+        scrape.pool(&pool.name, &pool.meters.total());
+        for member in pool.members.all() {
+            let backend = &member.backend;
+            let address = backend.address().to_string();
+            let labels = [&*pool.name, &*address];
+            scrape.backend(&pool.name, &address, &backend.meters().total());
+            scrape.gauge(
+                &names::BACKEND_IN_FLIGHT,
+                &labels,
+                f64::from(backend.in_flight()),
+            );
+            scrape.gauge(&names::BACKEND_WEIGHT, &labels, f64::from(member.weight));
+            let up = backend.standing() == Standing::Ready;
+            scrape.gauge(&names::BACKEND_UP, &labels, f64::from(u8::from(up)));
+        }
+    }
+    metrics::gauge!(names::CONFIG_GENERATIONS_ALIVE.name)
+        .set(instance.registry.generations_alive() as f64);
+    instance.facade.expose(&mut scrape);
+    scrape.process();
+    scrape.finish()
+}

@@ -1,0 +1,156 @@
+//! The view behind `/v1/status`: what runs, where, and how it stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::instance::Instance;
+use crate::backend::Standing;
+use crate::snapshot::{Pool, Snapshot};
+use crate::strategy::Member;
+use crate::telemetry::{Cause, CodeClass};
+
+/// A running instance at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// `starting`, `serving` or `draining`.
+    pub state: String,
+    /// Number of the configuration.
+    pub generation: u64,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// When it started, in seconds since 1970.
+    pub started: u64,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where it listens.
+    pub listeners: Vec<ListenerStatus>,
+    /// The pools, in the order of the file.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address, as bound.
+    pub address: String,
+    /// Client connections that are open.
+    pub connections: i64,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Its strategy's name.
+    pub strategy: String,
+    /// Whether sessions keep their backend.
+    pub sticky: bool,
+    /// Its backends.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// Its address.
+    pub address: String,
+    /// What hash and cookie know it by.
+    pub id: String,
+    /// Its share.
+    pub weight: u32,
+    /// `ready`, `failing`, `draining` or `maintenance`.
+    pub standing: String,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests since it is known.
+    pub requests: u64,
+    /// Of them, those answered with 5xx.
+    pub errors: u64,
+    /// Failures since it is known.
+    pub failures: u64,
+    /// Connections to it that are in use.
+    pub connections_active: i64,
+    /// Connections to it that are kept for later.
+    pub connections_idle: i64,
+}
+
+impl Status {
+    pub(super) fn of(instance: &Instance) -> Self {
+        let snapshot = instance.snapshots.load();
+        let since = instance.started.duration_since(std::time::UNIX_EPOCH);
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: instance.state().as_str().to_owned(),
+            generation: snapshot.generation,
+            uptime_seconds: instance.begun.elapsed().as_secs(),
+            started: since.map_or(0, |since| since.as_secs()),
+            workers: snapshot.plan.server.workers,
+            listeners: instance
+                .addresses()
+                .into_iter()
+                .map(|(name, address)| listener(&snapshot, name, address))
+                .collect(),
+            pools: snapshot
+                .pools
+                .iter()
+                .map(|pool| pool_status(pool))
+                .collect(),
+        }
+    }
+}
+
+fn listener(snapshot: &Snapshot, name: String, address: String) -> ListenerStatus {
+    let index = snapshot
+        .plan
+        .listeners
+        .iter()
+        .position(|listener| *listener.name == *name);
+    ListenerStatus {
+        connections: index.map_or(0, |index| {
+            snapshot.listener_meters[index].total().connections
+        }),
+        name,
+        address,
+    }
+}
+
+fn pool_status(pool: &Pool) -> PoolStatus {
+    PoolStatus {
+        name: pool.name.to_string(),
+        strategy: pool.strategy.name().to_owned(),
+        sticky: pool.sticky.is_some(),
+        backends: pool.members.all().iter().map(backend).collect(),
+    }
+}
+
+fn backend(member: &Member) -> BackendStatus {
+    let total = member.backend.meters().total();
+    BackendStatus {
+        address: member.backend.address().to_string(),
+        id: member.id.to_string(),
+        weight: member.weight,
+        standing: word(member.backend.standing()).to_owned(),
+        in_flight: member.backend.in_flight(),
+        requests: total.requests.iter().sum(),
+        errors: total.requests[CodeClass::ServerError.index()],
+        failures: Cause::of_backend()
+            .iter()
+            .map(|cause| total.failures[cause.index()])
+            .sum(),
+        connections_active: total.connections_active,
+        connections_idle: total.connections_idle,
+    }
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Draining => "draining",
+        Standing::Failing => "failing",
+        Standing::Maintenance => "maintenance",
+        Standing::Ready => "ready",
+    }
+}

@@ -1,0 +1,95 @@
+//! The end: keep serving for a while, then drain, then stop.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Running;
+use super::worker::Command;
+use crate::listener::bind::remove;
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still open at the deadline and have been cut.
+    pub cut: usize,
+}
+
+impl Running {
+    /// Says that it is ending, while everything is served as before: time for whoever sends traffic to notice.
+    pub fn announce_end(&self) {
+        self.instance.draining();
+    }
+
+    /// Takes no new connections and waits until the last has ended, at most until `deadline`, or until
+    /// `hurry` is ready. Then stops. Connections between two requests are kept for a short while, since a
+    /// request may be on its way.
+    pub async fn drain(mut self, deadline: Duration, hurry: impl Future<Output = ()>) -> Drained {
+        self.instance.draining();
+        let begun = Instant::now();
+        let idle_until = begun + IDLE_GRACE.min(deadline / 2);
+        self.send_all(|| Command::Drain(idle_until)).await;
+        self.listening
+            .iter()
+            .for_each(|listened| remove(&listened.bound));
+        let mut hurry = std::pin::pin!(hurry);
+        while self.budget.total() > 0 && begun.elapsed() < deadline {
+            tokio::select! {
+                () = &mut hurry => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        let cut = self.budget.total();
+        self.stop().await;
+        Drained { cut }
+    }
+
+    async fn stop(&mut self) {
+        self.ending.store(1, Ordering::Release);
+        self.send_all(|| Command::Stop).await;
+        for thread in self.threads.drain(..) {
+            // Its panics have been logged where they happened.
+            let _ = thread.join();
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.stop();
+        }
+        if let Some(access) = self.access.take()
+            && !access.finish(LAST_LINES)
+        {
+            tracing::warn!("the access log could not be written to its end in time");
+        }
+    }
+
+    async fn send_all(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            // A worker that is gone needs no telling.
+            let _ = worker.send(command()).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ending.store(1, Ordering::Release);
+        for worker in &self.workers {
+            let _ = worker.try_send(Command::Stop);
+        }
+        if !thread::panicking() {
+            self.threads
+                .drain(..)
+                .for_each(|thread| drop(thread.join()));
+        }
+    }
+}
+
+/// How long a connection between two requests is kept when the process ends.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// How often the drain looks whether it is over.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long the last lines of the access log may take.
+const LAST_LINES: Duration = Duration::from_secs(5);

@@ -1,0 +1,20 @@
+//! The process: wires everything, decides nothing.
+//!
+//! *What enters*: a plan. *What leaves*: a running balancer ([`Running`]) that can be reloaded and
+//! drained; `main` and the tests use it alike.
+//!
+//! Threads: one for each worker, with a runtime of its own; one for the admin API; one that writes the
+//! access log; and the caller's, which controls (signals, reloads). A worker that ends unasked ends
+//! the process, loudly.
+//!
+//! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
+//! [`reload`] (the next generation), [`signals`] (what the operator's signals mean), [`drain`] (the end).
+
+pub mod drain;
+pub mod reload;
+pub mod signals;
+pub mod start;
+pub mod worker;
+
+pub use reload::{Applied, ReloadError};
+pub use start::{Forecourt, Running, StartError};

@@ -1,0 +1,141 @@
+//! The next generation: diff, bind, assemble, publish, retire.
+//!
+//! What can fail comes first; from the publication on nothing can. In-flight requests finish on the
+//! generation that they began with, and a listener whose address stays keeps its sockets and connections.
+
+use std::sync::Arc;
+
+use super::Running;
+use super::start::{StartError, bind_all};
+use super::worker::Command;
+use crate::listener::bind::remove;
+use crate::plan::Plan;
+use crate::plan::diff::{Change, diff};
+use crate::snapshot::Snapshot;
+
+/// A configuration that has been applied.
+#[derive(Debug)]
+pub struct Applied {
+    /// Its number.
+    pub generation: u64,
+    /// What it changed.
+    pub changes: Vec<Change>,
+}
+
+/// Why a configuration was not applied. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A new listener's address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] StartError),
+    /// The access log cannot be written there.
+    #[error("access log: {0}")]
+    AccessLog(std::io::Error),
+}
+
+impl Running {
+    /// Applies a plan, or changes nothing.
+    ///
+    /// # Errors
+    /// When an address or the access log's file cannot be had.
+    pub fn reload(&mut self, plan: Plan) -> Result<Applied, ReloadError> {
+        let result = self.apply(plan);
+        match &result {
+            Ok(applied) => {
+                for change in &applied.changes {
+                    tracing::info!(generation = applied.generation, "{change}");
+                }
+                tracing::info!(
+                    generation = applied.generation,
+                    changes = applied.changes.len(),
+                    "configuration applied"
+                );
+                metrics::counter!("forecourt_config_reloads_total", "result" => "ok").increment(1);
+            }
+            Err(error) => self.refuse_reload(&error.to_string()),
+        }
+        result
+    }
+
+    /// Notes a configuration that is not applied.
+    pub fn refuse_reload(&self, why: &str) {
+        tracing::error!(
+            generation = self.generation,
+            "configuration refused, nothing has changed: {why}"
+        );
+        metrics::counter!("forecourt_config_reloads_total", "result" => "refused").increment(1);
+    }
+
+    fn apply(&mut self, plan: Plan) -> Result<Applied, ReloadError> {
+        let changes = diff(&self.plan, &plan);
+        let plan = Arc::new(self.keep_fixed(plan));
+        let new = plan.listeners.iter().filter(|listener| {
+            !self
+                .listening
+                .iter()
+                .any(|old| old.address == listener.address)
+        });
+        let bound = bind_all(new, self.workers.len())?;
+        if self.plan.log.access != plan.log.access
+            && let Some(access) = &self.access
+        {
+            let wanted = &plan.log.access;
+            access
+                .retarget(wanted.target.clone(), wanted.format)
+                .map_err(ReloadError::AccessLog)?;
+        }
+        if let Some(log) = &self.log {
+            log.set_level(plan.log.level);
+        }
+        self.generation += 1;
+        self.snapshots.publish(Snapshot::assemble(
+            Arc::clone(&plan),
+            &self.registry,
+            self.generation,
+        ));
+        self.plan = plan;
+        self.tell_all(|| Command::Refresh);
+        self.retire();
+        self.listen(bound);
+        self.registry.sweep();
+        self.note_generation();
+        Ok(Applied {
+            generation: self.generation,
+            changes,
+        })
+    }
+
+    /// What is fixed for the life of the process stays as it is; the diff has said that it needs a restart.
+    fn keep_fixed(&self, mut plan: Plan) -> Plan {
+        plan.server.workers = self.plan.server.workers;
+        plan.admin.clone_from(&self.plan.admin);
+        plan
+    }
+
+    /// Ends the listeners that the plan no longer has, and names the others as it does.
+    fn retire(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
+            .into_iter()
+            .partition(|old| {
+                plan.listeners
+                    .iter()
+                    .any(|listener| listener.address == old.address)
+            });
+        self.listening = kept;
+        for listened in &mut self.listening {
+            if let Some(listener) = plan
+                .listeners
+                .iter()
+                .find(|listener| listener.address == listened.address)
+            {
+                listened.post.listener = Arc::clone(listener);
+            }
+        }
+        for listened in gone {
+            tracing::info!(listener = %listened.post.listener.name, address = %listened.bound, "listening no more");
+            self.tell_all(|| Command::Retire(listened.post.key));
+            remove(&listened.bound);
+        }
+    }
+}

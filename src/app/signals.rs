@@ -1,0 +1,109 @@
+//! What the operator's signals mean.
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Running;
+use crate::config;
+
+/// The signals that are listened to.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default meanings; to be called within a runtime, before serving.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads `path`; those that come during a reload
+    /// make one more. A second SIGTERM ends at once.
+    pub async fn govern(mut self, mut running: Running, path: &Path, options: &config::Options) {
+        let path = PathBuf::from(path);
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => running = reload(running, path.clone(), options.clone()).await,
+                _ = self.reopen.recv() => running.reopen_logs(),
+                () = ended(&mut self.terminate, &mut self.interrupt) => break,
+            }
+        }
+        let shutdown = running.plan().server.shutdown;
+        tracing::info!(delay = ?shutdown.delay, deadline = ?shutdown.deadline, "ending");
+        running.announce_end();
+        let Self {
+            mut interrupt,
+            mut terminate,
+            ..
+        } = self;
+        let hurried = tokio::select! {
+            () = tokio::time::sleep(shutdown.delay) => false,
+            () = ended(&mut terminate, &mut interrupt) => true,
+        };
+        let deadline = if hurried {
+            std::time::Duration::ZERO
+        } else {
+            shutdown.deadline
+        };
+        let drained = running
+            .drain(deadline, ended(&mut terminate, &mut interrupt))
+            .await;
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "connections were cut at the deadline"
+            );
+        }
+        tracing::info!("ended");
+    }
+}
+
+async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Loads and applies a file, off the signals' runtime: names are resolved and files read, which blocks.
+async fn reload(running: Running, path: PathBuf, options: config::Options) -> Running {
+    let task = tokio::task::spawn_blocking(move || {
+        let mut running = running;
+        reload_from(&mut running, &path, &options);
+        running
+    });
+    match task.await {
+        Ok(running) => running,
+        Err(error) => {
+            tracing::error!(%error, "a reload broke off: the process ends");
+            std::process::exit(70)
+        }
+    }
+}
+
+/// Loads a file and applies it; a bad one changes nothing.
+pub fn reload_from(running: &mut Running, path: &Path, options: &config::Options) {
+    match config::load(path, options) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            // What can go wrong has been logged and counted.
+            let _ = running.reload(loaded.plan);
+        }
+        Err(report) => running.refuse_reload(&format!("\n{report}")),
+    }
+}

@@ -1,0 +1,267 @@
+//! Threads, sockets and the first generation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::mpsc;
+
+use super::worker::{self, Command, Post, Setup};
+use crate::admin::{self, AdminError, Instance};
+use crate::listener::budget::Shares;
+use crate::listener::tls::{TlsError, TlsShared};
+use crate::listener::{BindError, Bound, Budget, bind};
+use crate::plan::listener::ListenAddress;
+use crate::plan::{Listener, Plan};
+use crate::server::ListenerKey;
+use crate::snapshot::{Registry, Snapshot, Snapshots};
+use crate::telemetry::{AccessControl, Facade, LogControl, WorkerId};
+
+/// The balancer as a library: [`Forecourt::start`].
+#[derive(Debug)]
+pub struct Forecourt;
+
+/// A running balancer. Dropping it ends it at once; see [`Running::drain`] for the gentle way.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) plan: Arc<Plan>,
+    pub(super) generation: u64,
+    pub(super) registry: Arc<Registry>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) listening: Vec<Listened>,
+    pub(super) next_key: u32,
+    pub(super) workers: Vec<mpsc::Sender<Command>>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) access: Option<AccessControl>,
+    pub(super) log: Option<LogControl>,
+    pub(super) instance: Arc<Instance>,
+    /// How many workers have been told to end.
+    pub(super) ending: Arc<AtomicUsize>,
+    pub(super) admin: Option<admin::Running>,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug)]
+pub(super) struct Listened {
+    pub(super) post: Post,
+    /// As the plan has it; a listener is known by it over reloads.
+    pub(super) address: ListenAddress,
+    /// As it is bound, with the port that the kernel chose.
+    pub(super) bound: ListenAddress,
+}
+
+/// Why the balancer did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("listener {0}: {1}")]
+    Bind(Arc<str>, BindError),
+    /// The admin API's address cannot be had.
+    #[error("admin: {0}")]
+    Admin(#[from] AdminError),
+    /// The access log cannot be written.
+    #[error("access log: {0}")]
+    AccessLog(std::io::Error),
+    /// TLS cannot be had at all.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The system gives no more threads.
+    #[error("thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Forecourt {
+    /// Starts a balancer: binds every address, or says which cannot be had, and then serves. `log` is the
+    /// operator's log, whose level follows the configuration.
+    ///
+    /// # Errors
+    /// When an address or a thread cannot be had; nothing is left running then.
+    pub fn start(plan: Plan, log: Option<LogControl>) -> Result<Running, StartError> {
+        let plan = Arc::new(plan);
+        let shares = Shares::claim();
+        let facade = Facade::install();
+        let access_plan = &plan.log.access;
+        let access = AccessControl::start(access_plan.target.clone(), access_plan.format)
+            .map_err(StartError::AccessLog)?;
+        let tls = TlsShared::new()?;
+        let count = plan.server.workers;
+        let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
+        let first = Snapshot::assemble(Arc::clone(&plan), &registry, 1);
+        let snapshots = Arc::new(Snapshots::new(first));
+        let bound = bind_all(&plan.listeners, count)?;
+        let instance = Arc::new(Instance::new(
+            Arc::clone(&snapshots),
+            Arc::clone(&registry),
+            facade,
+        ));
+        let admin = plan
+            .admin
+            .as_ref()
+            .map(|plan| admin::start(plan, Arc::clone(&instance)))
+            .transpose()?;
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
+        let mut running = Running {
+            generation: 1,
+            budget: Budget::new(shares.clients, count),
+            listening: Vec::new(),
+            next_key: 0,
+            workers: senders,
+            threads: Vec::new(),
+            ending: Arc::default(),
+            access: Some(access),
+            log,
+            instance,
+            admin,
+            plan,
+            registry,
+            snapshots,
+        };
+        running.start_workers(receivers, shares.idle / count, &tls)?;
+        running.listen(bound);
+        running.instance.serving();
+        running.note_generation();
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// The addresses that are listened on, by the listeners' names.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, &ListenAddress)> {
+        self.listening
+            .iter()
+            .map(|listened| (&*listened.post.listener.name, &listened.bound))
+    }
+
+    /// The admin API's address, if there is one.
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        self.admin.as_ref().map(admin::Running::address)
+    }
+
+    /// What is being done.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Opens the access log's file anew, after it has been moved away.
+    pub fn reopen_logs(&self) {
+        if let Some(Err(error)) = self.access.as_ref().map(AccessControl::reopen) {
+            tracing::error!(%error, "the access log cannot be opened anew: lines go on to the old file");
+        }
+    }
+
+    fn start_workers(
+        &mut self,
+        receivers: Vec<mpsc::Receiver<Command>>,
+        most_idle: usize,
+        tls: &TlsShared,
+    ) -> Result<(), StartError> {
+        for (index, commands) in receivers.into_iter().enumerate() {
+            let Some(access) = &self.access else {
+                break;
+            };
+            let setup = Setup {
+                id: WorkerId(index),
+                seed: fastrand::u64(..),
+                snapshots: Arc::clone(&self.snapshots),
+                log: access.worker(),
+                budget: Arc::clone(&self.budget),
+                most_idle,
+                tls: tls.clone(),
+                workers: self.workers.clone(),
+                commands,
+            };
+            let ending = Arc::clone(&self.ending);
+            let thread = thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        worker::run(setup)
+                    }));
+                    if ending.load(Ordering::Acquire) == 0 {
+                        // Half of the connections would hang from now on: better that whoever watches the
+                        // process starts it anew.
+                        tracing::error!(
+                            worker = index,
+                            ?ended,
+                            "a worker ended unasked: the process ends"
+                        );
+                        std::process::exit(EXIT_WORKER_LOST);
+                    }
+                });
+            self.threads.push(thread.map_err(StartError::Thread)?);
+        }
+        Ok(())
+    }
+
+    /// Gives bound addresses to the workers.
+    pub(super) fn listen(&mut self, bound: Vec<(Arc<Listener>, Bound)>) {
+        for (listener, bound) in bound {
+            let key = ListenerKey(self.next_key);
+            self.next_key += 1;
+            let address = listener.address.clone();
+            tracing::info!(listener = %listener.name, address = %bound.address, tls = listener.tls.is_some(), "listening");
+            let post = Post {
+                key,
+                listener,
+                connections: Arc::default(),
+            };
+            self.tell_each(
+                bound
+                    .sockets
+                    .into_iter()
+                    .map(|socket| Command::Listen(post.clone(), socket)),
+            );
+            self.listening.push(Listened {
+                post,
+                address,
+                bound: bound.address,
+            });
+        }
+        let names = self
+            .addresses()
+            .map(|(name, address)| (name.to_owned(), address.to_string()))
+            .collect();
+        self.instance.set_addresses(names);
+    }
+
+    /// Sends each worker its command.
+    pub(super) fn tell_each(&self, commands: impl IntoIterator<Item = Command>) {
+        for (worker, command) in self.workers.iter().zip(commands) {
+            // A worker whose queue is closed has ended, and the process with it.
+            let _ = worker.blocking_send(command);
+        }
+    }
+
+    /// Sends all workers a command.
+    pub(super) fn tell_all(&self, command: impl Fn() -> Command) {
+        self.tell_each(self.workers.iter().map(|_| command()));
+    }
+
+    pub(super) fn note_generation(&self) {
+        metrics::gauge!("forecourt_config_generation").set(self.generation as f64);
+        metrics::gauge!("forecourt_config_last_reload_success_timestamp_seconds")
+            .set(crate::worker::unix_seconds() as f64);
+    }
+}
+
+/// Binds addresses, all or none.
+pub(super) fn bind_all<'a>(
+    listeners: impl IntoIterator<Item = &'a Arc<Listener>>,
+    workers: usize,
+) -> Result<Vec<(Arc<Listener>, Bound)>, StartError> {
+    listeners
+        .into_iter()
+        .map(|listener| match bind(&listener.address, workers) {
+            Ok(bound) => Ok((Arc::clone(listener), bound)),
+            Err(error) => Err(StartError::Bind(Arc::clone(&listener.name), error)),
+        })
+        .collect()
+}
+
+/// Commands that may wait for a worker: a burst of handed-over connections.
+const COMMANDS: usize = 1024;
+
+/// The exit code of a process whose worker is gone: not one of those with a meaning.
+const EXIT_WORKER_LOST: i32 = 70;

@@ -1,0 +1,385 @@
+//! What one worker runs: its accept loops, its connections, its wheel, and commands from the control thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::backend::Backend;
+use crate::listener::accept::{AcceptedStream, Door};
+use crate::listener::tls::{self, TlsShared};
+use crate::listener::{Accepted, Budget, Listening, Socket};
+use crate::plan::Listener;
+use crate::proxy::Proxy;
+use crate::server::{ListenerKey, Peer, h1};
+use crate::snapshot::{Snapshots, View};
+use crate::telemetry::{AccessLog, ListenerMeters, WorkerId};
+use crate::upstream::Upstream;
+use crate::worker::{Stream, Worker};
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) id: WorkerId,
+    pub(super) seed: u64,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) log: AccessLog,
+    pub(super) budget: Arc<Budget>,
+    pub(super) most_idle: usize,
+    pub(super) tls: TlsShared,
+    /// The ways to all workers, this one included.
+    pub(super) workers: Vec<mpsc::Sender<Command>>,
+    pub(super) commands: mpsc::Receiver<Command>,
+}
+
+/// What the control thread, or another worker, asks of a worker.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Listen on one more address.
+    Listen(Post, Socket),
+    /// Listen no more on this address.
+    Retire(ListenerKey),
+    /// Serve a connection that another worker accepted.
+    Serve(Post, Accepted),
+    /// There is a new generation.
+    Refresh,
+    /// Take no new connections, and close those there are behind their answers; idle ones after this.
+    Drain(Instant),
+    /// End now.
+    Stop,
+}
+
+/// An address that is listened on, as all workers know it.
+#[derive(Clone, Debug)]
+pub(super) struct Post {
+    pub(super) key: ListenerKey,
+    pub(super) listener: Arc<Listener>,
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub(super) fn run(setup: Setup) -> std::io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let Setup { commands, .. } = &setup;
+        debug_assert!(!commands.is_closed());
+        Bench::new(setup).work().await;
+    });
+    Ok(())
+}
+
+type Data = Proxy<Upstream>;
+
+/// The worker's place of work.
+struct Bench {
+    parts: Rc<Parts>,
+    commands: mpsc::Receiver<Command>,
+    listening: HashMap<ListenerKey, Rc<Notify>>,
+}
+
+/// What its tasks share.
+struct Parts {
+    worker: Rc<Worker>,
+    proxy: Rc<Data>,
+    log: Rc<RefCell<AccessLog>>,
+    budget: Arc<Budget>,
+    tls: TlsShared,
+    acceptors: RefCell<HashMap<ListenerKey, (Arc<Listener>, TlsAcceptor)>>,
+    workers: Vec<mpsc::Sender<Command>>,
+}
+
+impl Bench {
+    fn new(setup: Setup) -> Self {
+        let worker = Worker::new(setup.id, setup.seed);
+        let log = Rc::new(RefCell::new(setup.log));
+        let upstream = Upstream::new(Rc::clone(&worker), setup.most_idle);
+        let proxy = Proxy::new(
+            Rc::clone(&worker),
+            setup.snapshots.reader(),
+            upstream,
+            Rc::clone(&log),
+        );
+        Self {
+            parts: Rc::new(Parts {
+                worker,
+                proxy: Rc::new(proxy),
+                log,
+                budget: setup.budget,
+                tls: setup.tls,
+                acceptors: RefCell::default(),
+                workers: setup.workers,
+            }),
+            commands: setup.commands,
+            listening: HashMap::new(),
+        }
+    }
+
+    async fn work(mut self) {
+        tokio::task::spawn_local(Rc::clone(self.parts.worker.wheel()).run());
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = 0_u64;
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Stop) | None => break,
+                    Some(command) => self.obey(command),
+                },
+                _ = tick.tick() => {
+                    ticks += 1;
+                    self.parts.tidy(ticks);
+                }
+            }
+        }
+        self.parts.log.borrow_mut().flush();
+    }
+
+    fn obey(&mut self, command: Command) {
+        let parts = &self.parts;
+        match command {
+            Command::Listen(post, socket) => self.listen(post, socket),
+            Command::Retire(key) => {
+                if let Some(retired) = self.listening.remove(&key) {
+                    retired.notify_one();
+                }
+            }
+            Command::Serve(post, accepted) => parts.serve(&post, accepted),
+            Command::Refresh => parts.refresh(),
+            Command::Drain(idle_until) => {
+                self.listening
+                    .drain()
+                    .for_each(|(_, retired)| retired.notify_one());
+                parts.worker.drain(idle_until);
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn listen(&mut self, post: Post, socket: Socket) {
+        let parts = &self.parts;
+        let listening = Listening::new(
+            socket,
+            parts.worker.id(),
+            Arc::clone(&parts.budget),
+            Arc::clone(&post.connections),
+        );
+        match listening {
+            Ok(listening) => {
+                self.listening.insert(post.key, listening.retirement());
+                let door = FrontDoor {
+                    parts: Rc::clone(parts),
+                    post,
+                };
+                tokio::task::spawn_local(listening.run(door));
+            }
+            // The other workers' sockets take its share of connections only when this one is closed.
+            Err(error) => {
+                tracing::error!(listener = %post.listener.name, %error, "a worker cannot listen")
+            }
+        }
+    }
+}
+
+struct FrontDoor {
+    parts: Rc<Parts>,
+    post: Post,
+}
+
+impl Door for FrontDoor {
+    fn listener(&self) -> Arc<Listener> {
+        self.parts
+            .proxy
+            .listener_now(self.post.key, &self.post.listener)
+    }
+
+    fn take(&self, accepted: Accepted) {
+        let worker = accepted.permit.worker();
+        if worker == self.parts.worker.id() {
+            return self.parts.serve(&self.post, accepted);
+        }
+        // A queue that is full is a worker that is not so idle after all.
+        let command = Command::Serve(self.post.clone(), accepted);
+        if let Err(
+            mpsc::error::TrySendError::Full(Command::Serve(post, accepted))
+            | mpsc::error::TrySendError::Closed(Command::Serve(post, accepted)),
+        ) = self.parts.workers[worker.0].try_send(command)
+        {
+            self.parts.serve(&post, accepted);
+        }
+    }
+
+    fn make_room(&self) {
+        self.parts.proxy.transport().store().evict_some();
+    }
+}
+
+impl Parts {
+    fn serve(self: &Rc<Self>, post: &Post, accepted: Accepted) {
+        let parts = Rc::clone(self);
+        let key = post.key;
+        let accepted_by = Arc::clone(&post.listener);
+        tokio::task::spawn_local(async move {
+            let Accepted {
+                stream,
+                peer,
+                permit,
+            } = accepted;
+            let stream = match parts.register(stream) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    return tracing::warn!(%error, "an accepted connection cannot be served");
+                }
+            };
+            let terms = parts.proxy.listener_now(key, &accepted_by);
+            let counted = Counted::new(&parts, &terms);
+            let Some((stream, tls)) = parts.secured(stream, key, &terms, &counted).await else {
+                return;
+            };
+            let peer = Peer {
+                address: peer,
+                listener: key,
+                accepted_by,
+                tls,
+            };
+            h1::serve(
+                stream,
+                peer,
+                Rc::clone(&parts.proxy),
+                Rc::clone(&parts.worker),
+            )
+            .await;
+            drop((counted, permit));
+        });
+    }
+
+    fn register(&self, stream: AcceptedStream) -> std::io::Result<Stream> {
+        Ok(match stream {
+            AcceptedStream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            AcceptedStream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// Does the TLS handshake if the listener has TLS; `None` when it fails.
+    async fn secured(
+        &self,
+        stream: Stream,
+        key: ListenerKey,
+        listener: &Arc<Listener>,
+        counted: &Counted,
+    ) -> Option<(Stream, bool)> {
+        let (stream, acceptor) = match (stream, &listener.tls) {
+            (Stream::Tcp(stream), Some(_)) => (stream, self.acceptor(key, listener)?),
+            (stream, _) => return Some((stream, false)),
+        };
+        let timer = self.worker.timer();
+        timer.set(Instant::now() + listener.timeouts.header);
+        let stream = tls::handshake(&acceptor, stream, &timer).await;
+        counted.handshake(stream.is_some());
+        stream.map(|stream| (stream, true))
+    }
+
+    /// The acceptor of a listener's settings of now.
+    fn acceptor(&self, key: ListenerKey, listener: &Arc<Listener>) -> Option<TlsAcceptor> {
+        let mut acceptors = self.acceptors.borrow_mut();
+        if let Some((of, acceptor)) = acceptors.get(&key)
+            && (Arc::ptr_eq(of, listener) || of.tls == listener.tls)
+        {
+            return Some(acceptor.clone());
+        }
+        match self.tls.acceptor(listener.tls.as_ref()?) {
+            Ok(acceptor) => {
+                acceptors.insert(key, (Arc::clone(listener), acceptor.clone()));
+                Some(acceptor)
+            }
+            Err(error) => {
+                tracing::error!(listener = %listener.name, %error, "TLS settings are refused");
+                None
+            }
+        }
+    }
+
+    /// Sees the newest generation, so that an idle worker holds no old one.
+    fn refresh(&self) {
+        self.proxy.view();
+    }
+
+    fn tidy(&self, ticks: u64) {
+        self.log.borrow_mut().flush();
+        if ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            let view = self.proxy.view();
+            self.proxy
+                .transport()
+                .store()
+                .sweep(|backend| is_wanted(&view, backend));
+        }
+    }
+}
+
+/// Whether a generation still names the backend.
+fn is_wanted(view: &View, backend: &Arc<Backend>) -> bool {
+    let pool = view
+        .pools
+        .iter()
+        .find(|pool| pool.name == backend.key().pool);
+    pool.is_some_and(|pool| pool.has(backend))
+}
+
+/// A connection in the listener's figures.
+struct Counted {
+    meters: Option<Arc<ListenerMeters>>,
+    worker: WorkerId,
+}
+
+impl Counted {
+    fn new(parts: &Parts, listener: &Listener) -> Self {
+        let view = parts.proxy.view();
+        let index = view
+            .plan
+            .listeners
+            .iter()
+            .position(|other| other.name == listener.name);
+        let meters = index.map(|index| Arc::clone(&view.listener_meters[index]));
+        let worker = parts.worker.id();
+        if let Some(meters) = &meters {
+            meters.at(worker).connections.increment();
+        }
+        Self { meters, worker }
+    }
+
+    fn handshake(&self, succeeded: bool) {
+        if let Some(meters) = &self.meters {
+            let cells = meters.at(self.worker);
+            if succeeded {
+                &cells.handshakes_ok
+            } else {
+                &cells.handshakes_failed
+            }
+            .add(1);
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(meters) = &self.meters {
+            meters.at(self.worker).connections.decrement();
+        }
+    }
+}
+
+/// How often log lines are handed on and the store is looked after.
+const TICK: Duration = Duration::from_millis(250);
+const TICKS_PER_SWEEP: u64 = 4;

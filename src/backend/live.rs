@@ -1,0 +1,85 @@
+//! The atomics of a backend, on cache lines of their own.
+//!
+//! Two workers that use two backends must not share a line, or each would slow the other for nothing;
+//! 128 and not 64, since the processors in question fetch lines in pairs. All orderings are relaxed:
+//! each atomic is a number of its own and publishes no other memory. What follows from a standing is
+//! published by the swap of the snapshot.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use super::standing::OperatorWord;
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Live {
+    in_flight: AtomicU32,
+    /// Turns owed, and in the highest bit whether the last turn was let pass.
+    debt: AtomicU32,
+    healthy: AtomicBool,
+    operator: AtomicU8,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            debt: AtomicU32::new(0),
+            healthy: AtomicBool::new(true),
+            operator: AtomicU8::new(OperatorWord::Ready.to_bits()),
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(super) fn enter(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn leave(&self) {
+        let before = self.in_flight.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "a request ended that had not begun");
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy.load(Relaxed)
+    }
+
+    pub(super) fn set_health(&self, healthy: bool) {
+        self.healthy.store(healthy, Relaxed);
+    }
+
+    pub(super) fn operator(&self) -> OperatorWord {
+        OperatorWord::from_bits(self.operator.load(Relaxed))
+    }
+
+    pub(super) fn set_operator(&self, word: OperatorWord) {
+        self.operator.store(word.to_bits(), Relaxed);
+    }
+
+    pub(super) fn add_debt(&self) {
+        // At the bound nothing is written, so a busy sticky pool leaves the line alone.
+        let _ = self.debt.fetch_update(Relaxed, Relaxed, |debt| {
+            (debt & !LET_PASS < DEBT_LIMIT).then_some(debt + 1)
+        });
+    }
+
+    pub(super) fn pay_debt(&self) -> bool {
+        // The first look is a plain load: in a pool without cookies it is the only one.
+        let paid = self.debt.fetch_update(Relaxed, Relaxed, |debt| match debt {
+            0 => None,
+            _ if debt & LET_PASS != 0 => Some(debt & !LET_PASS),
+            _ => Some((debt - 1) | LET_PASS),
+        });
+        paid.is_ok_and(|before| before & LET_PASS == 0)
+    }
+}
+
+const LET_PASS: u32 = 1 << 31;
+
+/// Turns that can be owed. Enough to level a burst of bound requests, and little enough that a
+/// backend is not passed over for long after its sessions have gone.
+const DEBT_LIMIT: u32 = 64;

@@ -1,0 +1,211 @@
+//! Who answers: one backend's identity and its live state.
+//!
+//! *What this room is for.* A [`Backend`] is one address in one pool, with what is true of it at this
+//! moment: how many requests it has in flight, what health and the operator say of it, what it owes to
+//! the rotation for its sticky requests. It outlives the generations of a pool: a reload makes new
+//! members, with other weights perhaps, around the same backends.
+//!
+//! *What enters*: keys from the configuration, verdicts from health, words from the operator, requests
+//! that begin. *What leaves*: numbers and standings, read by strategies, the admin API and the scrape.
+//!
+//! In reading order: [`key`] (what a backend is called), `live` (its atomics, on cache lines of their
+//! own), [`in_flight`] (the claim that ends by being dropped), [`standing`] (health's verdict and the
+//! operator's word, kept apart).
+//!
+//! Deliberately absent: weights (they belong to a generation of a pool, see `strategy::Member`),
+//! sockets and connections (each worker keeps its own), HTTP, clocks, and any decision.
+
+pub mod in_flight;
+pub mod key;
+mod live;
+pub mod standing;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use in_flight::InFlight;
+pub use key::{Address, BackendKey, BackendTag};
+pub use standing::{OperatorWord, Standing};
+
+pub use crate::telemetry::meters::BackendMeters;
+use live::Live;
+
+/// One address in a pool, with its live state. Shared by every generation, worker and request that
+/// knows it; gone when the last of them is.
+pub struct Backend {
+    key: BackendKey,
+    number: u32,
+    live: Live,
+    meters: Arc<BackendMeters>,
+}
+
+impl Backend {
+    /// A backend that is well, wanted and idle. `number` must be unique in the process.
+    pub fn new(key: BackendKey, number: u32, meters: Arc<BackendMeters>) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            number,
+            live: Live::default(),
+            meters,
+        })
+    }
+
+    /// Its identity.
+    pub fn key(&self) -> &BackendKey {
+        &self.key
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.key.address
+    }
+
+    /// Its number, unique in the process and never used again: an index for what each worker keeps
+    /// for itself.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its meters.
+    pub fn meters(&self) -> &Arc<BackendMeters> {
+        &self.meters
+    }
+
+    /// Requests in flight now, over all workers: from [`Backend::begin`] until the guard is dropped.
+    pub fn in_flight(&self) -> u32 {
+        self.live.in_flight()
+    }
+
+    /// Health's verdict and the operator's word, joined.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.is_healthy(), self.operator())
+    }
+
+    /// Health's verdict alone; `true` until health has said otherwise.
+    pub fn is_healthy(&self) -> bool {
+        self.live.is_healthy()
+    }
+
+    /// The operator's word alone.
+    pub fn operator(&self) -> OperatorWord {
+        self.live.operator()
+    }
+
+    /// Records health's verdict. The pool's members must be rebuilt for it to take effect on picks.
+    pub fn set_health(&self, healthy: bool) {
+        self.live.set_health(healthy);
+    }
+
+    /// Records the operator's word. The pool's members must be rebuilt for it to take effect on picks.
+    pub fn set_operator(&self, word: OperatorWord) {
+        self.live.set_operator(word);
+    }
+
+    /// Claims a place for one request. It ends when the guard is dropped, wherever that is.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        InFlight::begin(Arc::clone(self))
+    }
+
+    /// Charges one request that came by its cookie and not by the rotation. Debt is bounded: what was
+    /// bound long ago weighs no more.
+    pub fn add_debt(&self) {
+        self.live.add_debt();
+    }
+
+    /// Pays one request of debt by letting a turn pass; says whether the turn passes. Never twice in
+    /// a row: a backend with however many bound requests keeps every second of its turns.
+    pub fn pay_debt(&self) -> bool {
+        self.live.pay_debt()
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend")
+            .field("key", &self.key)
+            .field("number", &self.number)
+            .field("standing", &self.standing())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend() -> Arc<Backend> {
+        let key = BackendKey {
+            pool: "shop".into(),
+            address: Address::Tcp(([127, 0, 0, 1], 9001).into()),
+        };
+        Backend::new(key, 7, Arc::new(BackendMeters::new(1)))
+    }
+
+    #[test]
+    fn in_flight_ends_by_dropping_also_on_a_panic() {
+        let backend = backend();
+        let first = backend.begin();
+        let second = backend.begin();
+        assert_eq!(backend.in_flight(), 2);
+        drop(first);
+        assert_eq!(second.backend().in_flight(), 1);
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _claim = second;
+            panic!("a request went wrong");
+        }));
+        assert!(caught.is_err());
+        assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[test]
+    fn in_flight_is_exact_over_threads() {
+        let backend = backend();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        let _claim = backend.begin();
+                    }
+                });
+            }
+        });
+        assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_new_backend_is_ready_and_words_do_not_erase_verdicts() {
+        let backend = backend();
+        assert_eq!(backend.standing(), Standing::Ready);
+        backend.set_health(false);
+        backend.set_operator(OperatorWord::Maintenance);
+        assert_eq!(backend.standing(), Standing::Maintenance);
+        backend.set_operator(OperatorWord::Ready);
+        assert_eq!(backend.standing(), Standing::Failing);
+        backend.set_health(true);
+        assert_eq!(backend.standing(), Standing::Ready);
+    }
+
+    #[test]
+    fn debt_is_paid_once_in_a_row_and_is_bounded() {
+        let backend = backend();
+        assert!(!backend.pay_debt());
+        backend.add_debt();
+        backend.add_debt();
+        assert_eq!(
+            [(); 4].map(|()| backend.pay_debt()),
+            [true, false, true, false]
+        );
+        assert!(!backend.pay_debt());
+        for _ in 0..1_000_000 {
+            backend.add_debt();
+        }
+        let paid = (0..10_000).filter(|_| backend.pay_debt()).count();
+        assert!(paid > 0 && paid <= 100, "{paid}");
+    }
+
+    #[test]
+    fn live_state_has_cache_lines_of_its_own() {
+        assert_eq!(align_of::<Backend>() % 128, 0);
+    }
+}

@@ -1,0 +1,289 @@
+//! The command line: what each command does and which code it exits with.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::admin::client::{self, AdminAddress, ClientError};
+use crate::admin::status::Status;
+use crate::app::Forecourt;
+use crate::app::signals::Signals;
+use crate::config;
+use crate::telemetry::{Colors, logging};
+
+/// A layer-7 load balancer that changes its configuration and its fleet without losing a request.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Example:\n  forecourt check config/shop.toml && forecourt run --config config/shop.toml"
+)]
+pub struct Cli {
+    /// When to colour what is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 reopens log files.
+    #[command(
+        after_help = "Example:\n  forecourt run --config config/shop.toml\n\nExit codes: 0 drained, 1 failed to start, 2 bad configuration"
+    )]
+    Run {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Load everything that `run` would load, and print every problem at once.
+    #[command(
+        after_help = "Example:\n  forecourt check config/shop.toml\n\nExit codes: 0 good, 2 bad"
+    )]
+    Check {
+        /// The configuration.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print the problems as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the pools and backends of a running instance.
+    #[command(
+        after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
+    )]
+    Status {
+        /// Where its admin API is.
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
+        admin: AdminAddress,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn execute(self) -> ExitCode {
+        match self.command {
+            Command::Run { config } => run(&config, self.color),
+            Command::Check { file, json } => check(&file, json, self.color),
+            Command::Status { admin, json } => status(&admin, json),
+        }
+    }
+}
+
+fn run(path: &Path, color: Color) -> ExitCode {
+    let options = config::Options::new();
+    let loaded = match config::load(path, &options) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            complain(&report.render(color.on_stderr()));
+            return BAD_CONFIGURATION.into();
+        }
+    };
+    let log = match logging::install(loaded.plan.log.level, color.of_log()) {
+        Ok(log) => log,
+        Err(error) => return fail(&error),
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    // Before anything is served: a signal that comes early must not have its default meaning.
+    let signals = match runtime.block_on(async { Signals::new() }) {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
+    match Forecourt::start(loaded.plan, Some(log)) {
+        Ok(running) => runtime.block_on(signals.govern(running, path, &options)),
+        Err(error) => return fail(&error),
+    }
+    ExitCode::SUCCESS
+}
+
+fn check(path: &Path, json: bool, color: Color) -> ExitCode {
+    let options = config::Options::new();
+    match config::load(path, &options) {
+        Ok(loaded) if json => {
+            say(&config::problem::json(&loaded.warnings));
+            ExitCode::SUCCESS
+        }
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                say(&config::problem::render(
+                    &loaded.warnings,
+                    color.on_stdout(),
+                ));
+            }
+            let plan = &loaded.plan;
+            say(&format!(
+                "{}: good ({} listeners, {} routes, {} pools, {} backends)",
+                path.display(),
+                plan.listeners.len(),
+                plan.routes.len(),
+                plan.pools.len(),
+                plan.pools
+                    .iter()
+                    .map(|pool| pool.backends.len())
+                    .sum::<usize>(),
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            say(&if json {
+                report.json()
+            } else {
+                report.render(color.on_stdout())
+            });
+            BAD_CONFIGURATION.into()
+        }
+    }
+}
+
+fn status(admin: &AdminAddress, json: bool) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let document = match runtime.block_on(client::get(admin, "/v1/status")) {
+        Ok(document) => document,
+        Err(
+            error @ (ClientError::Absent(..) | ClientError::Slow(_) | ClientError::Strange(..)),
+        ) => {
+            complain(&format!("error: {error}"));
+            return NO_INSTANCE.into();
+        }
+    };
+    if json {
+        say(String::from_utf8_lossy(&document).trim_end());
+        return ExitCode::SUCCESS;
+    }
+    match serde_json::from_slice::<Status>(&document) {
+        Ok(status) => {
+            say(table(&status).trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!(
+                "error: the status of {admin} cannot be read: {error}"
+            ));
+            NO_INSTANCE.into()
+        }
+    }
+}
+
+/// The status as people read it.
+fn table(status: &Status) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "forecourt {}  {}  generation {}  up {} s  {} workers",
+        status.version, status.state, status.generation, status.uptime_seconds, status.workers
+    );
+    for listener in &status.listeners {
+        let _ = writeln!(
+            out,
+            "listener {}  {}  {} connections",
+            listener.name, listener.address, listener.connections
+        );
+    }
+    for pool in &status.pools {
+        let sticky = if pool.sticky { "  sticky" } else { "" };
+        let _ = writeln!(out, "\npool {}  {}{sticky}", pool.name, pool.strategy);
+        let _ = writeln!(
+            out,
+            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}",
+            "backend",
+            "weight",
+            "standing",
+            "in flight",
+            "requests",
+            "5xx",
+            "failures",
+            "active",
+            "idle"
+        );
+        for backend in &pool.backends {
+            let _ = writeln!(
+                out,
+                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}",
+                backend.address,
+                backend.weight,
+                backend.standing,
+                backend.in_flight,
+                backend.requests,
+                backend.errors,
+                backend.failures,
+                backend.connections_active,
+                backend.connections_idle,
+            );
+        }
+    }
+    out
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    complain(&format!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[allow(clippy::print_stderr, reason = "the answer of a command")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+impl Color {
+    fn on_stdout(self) -> bool {
+        self.wanted(std::io::IsTerminal::is_terminal(&std::io::stdout()))
+    }
+
+    fn on_stderr(self) -> bool {
+        self.wanted(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+    }
+
+    fn wanted(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Auto => {
+                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+            Self::Never => false,
+        }
+    }
+
+    fn of_log(self) -> Colors {
+        match self {
+            Self::Always => Colors::Always,
+            Self::Auto => Colors::Auto,
+            Self::Never => Colors::Never,
+        }
+    }
+}
+
+const BAD_CONFIGURATION: u8 = 2;
+const NO_INSTANCE: u8 = 3;

@@ -1,0 +1,206 @@
+//! `[listeners.*]`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::address::{self, Example};
+use super::scope::{Given, Zero};
+use crate::config::certificate::{Blame, CertificateSource};
+use crate::config::outside::Outside;
+use crate::config::problem::Finding;
+use crate::config::raw::listener as raw;
+use crate::plan::Listener;
+use crate::plan::listener::{Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, Tls};
+
+/// Compiles a listener; nothing comes out if it has no usable address.
+pub(super) fn listener(
+    name: &str,
+    given: &Given<'_, raw::Listener>,
+    outside: &Outside,
+) -> Option<Listener> {
+    let Given { value, scope, .. } = given;
+    let address = listen_address(name, given);
+    let trusted_proxies = networks(given);
+    let tls = scope
+        .get("tls", &value.tls)
+        .map(|tls| tls_settings(&tls, outside));
+    let timeouts = timeouts(scope.get("timeouts", &value.timeouts));
+    let limits = limits(scope.get("limits", &value.limits));
+    Some(Listener {
+        name: Arc::from(name),
+        address: address?,
+        tls,
+        trusted_proxies,
+        timeouts,
+        limits,
+    })
+}
+
+fn listen_address(name: &str, given: &Given<'_, raw::Listener>) -> Option<ListenAddress> {
+    if given.value.address.is_none() {
+        let finding = Finding::error(format!("the listener `{name}` has no address"));
+        given.report(finding.help("add one, such as address = \"0.0.0.0:8080\""));
+    }
+    let written = given.scope.get("address", &given.value.address)?;
+    match address::listen(written.value, given.scope.folder()) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            written.report(Finding::error(error.to_string()).help(error.help(Example::Listener)));
+            None
+        }
+    }
+}
+
+fn networks(given: &Given<'_, raw::Listener>) -> Vec<IpNet> {
+    let Some(list) = given
+        .scope
+        .get("trusted_proxies", &given.value.trusted_proxies)
+    else {
+        return Vec::new();
+    };
+    list.elements().iter().filter_map(network).collect()
+}
+
+/// A network, or one address, which is a network of one.
+fn network(written: &Given<'_, String>) -> Option<IpNet> {
+    let text = written.value.as_str();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(IpNet::from(address));
+    }
+    let Ok(network) = text.parse::<IpNet>() else {
+        let finding = Finding::error(format!("{text:?} is not a network"));
+        written.report(
+            finding
+                .help("a network is written as \"10.0.0.0/8\", \"2001:db8::/32\" or one address"),
+        );
+        return None;
+    };
+    if network != network.trunc() {
+        // Taken as others take it, but not in silence: perhaps the one machine was meant.
+        let finding = Finding::warning(format!(
+            "{text:?} is read as the network {}",
+            network.trunc()
+        ));
+        written.report(finding.help(format!("for the one machine write \"{}\"", network.addr())));
+    }
+    Some(network.trunc())
+}
+
+fn tls_settings(given: &Given<'_, raw::Tls>, outside: &Outside) -> Tls {
+    let list = given.scope.get("certificates", &given.value.certificates);
+    let wrong = list.is_none() && given.value.certificates.is_some();
+    let pairs = list.map(|list| list.elements()).unwrap_or_default();
+    if pairs.is_empty() && !wrong {
+        let finding = Finding::error("TLS without a certificate");
+        given
+            .report(finding.help("add a table certificates with the keys `certificate` and `key`"));
+    }
+    if let Some(second) = pairs.get(1) {
+        let finding =
+            Finding::error("more than one certificate for a listener is not supported yet");
+        second.report(
+            finding.help("it is planned; until then one certificate can hold several names"),
+        );
+    }
+    Tls {
+        certificates: pairs
+            .iter()
+            .filter_map(|pair| certificate(pair, outside))
+            .collect(),
+    }
+}
+
+fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option<Certificate> {
+    let Given { value, scope, .. } = given;
+    for (key, absent) in [
+        ("certificate", value.certificate.is_none()),
+        ("key", value.key.is_none()),
+    ] {
+        if absent {
+            given.report(
+                Finding::error(format!("`{key}` is missing"))
+                    .help(format!("add {key} = \"FILE\", a PEM file")),
+            );
+        }
+    }
+    let certificate = scope.get("certificate", &value.certificate);
+    let key = scope.get("key", &value.key);
+    let (certificate, key) = (certificate?, key?);
+    let source = CertificateSource {
+        certificate: scope.folder().join(certificate.value),
+        key: scope.folder().join(key.value),
+    };
+    match outside.certificates.get(&source)? {
+        Ok(read) => Some(read.clone()),
+        Err(errors) => {
+            for error in errors {
+                let finding = Finding::error(error.what.as_str());
+                let finding = match error.help {
+                    Some(help) => finding.help(help),
+                    None => finding,
+                };
+                match error.blame {
+                    Blame::Certificate => certificate.report(finding),
+                    Blame::Key => key.report(finding),
+                }
+            }
+            None
+        }
+    }
+}
+
+fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> ListenerTimeouts {
+    let Some(Given { value, scope, .. }) = given else {
+        return ListenerTimeouts {
+            header: raw::HEADER_TIMEOUT,
+            idle: raw::IDLE_TIMEOUT,
+            body: raw::BODY_TIMEOUT,
+        };
+    };
+    ListenerTimeouts {
+        header: scope.duration("header", &value.header, raw::HEADER_TIMEOUT, Zero::Refused),
+        idle: scope.duration("idle", &value.idle, raw::IDLE_TIMEOUT, Zero::Refused),
+        body: scope.duration("body", &value.body, raw::BODY_TIMEOUT, Zero::Refused),
+    }
+}
+
+fn limits(given: Option<Given<'_, raw::Limits>>) -> ListenerLimits {
+    let defaults = ListenerLimits {
+        connections: raw::CONNECTIONS,
+        header_bytes: raw::HEADER_BYTES,
+        headers: raw::HEADERS,
+        body_bytes: raw::BODY_BYTES,
+    };
+    let Some(Given { value, scope, .. }) = given else {
+        return defaults;
+    };
+    let header_bytes = raw::HEADER_BYTES_LEAST..=raw::HEADER_BYTES_MOST;
+    ListenerLimits {
+        connections: scope.integer(
+            "connections",
+            &value.connections,
+            defaults.connections,
+            0..=i64::from(u32::MAX),
+        ),
+        header_bytes: scope.size(
+            "header_bytes",
+            &value.header_bytes,
+            defaults.header_bytes,
+            header_bytes,
+        ),
+        headers: scope.integer(
+            "headers",
+            &value.headers,
+            defaults.headers,
+            1..=raw::HEADERS_MOST,
+        ),
+        body_bytes: scope.size(
+            "body_bytes",
+            &value.body_bytes,
+            defaults.body_bytes,
+            0..=u64::MAX,
+        ),
+    }
+}

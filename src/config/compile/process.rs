@@ -1,0 +1,125 @@
+//! `[server]`, `[admin]` and `[log]`.
+
+use super::address::{self, Example};
+use super::scope::{Given, Scope, Zero};
+use crate::config::problem::Finding;
+use crate::config::raw::process as raw;
+use crate::plan::listener::ListenAddress;
+use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
+use crate::plan::{Admin, Log, Server};
+
+pub(super) fn server(given: Option<&Given<'_, raw::Server>>, cores: usize) -> Server {
+    let Some(Given { value, scope, .. }) = given else {
+        return Server {
+            workers: cores.max(1),
+            shutdown: shutdown(None),
+        };
+    };
+    let workers = match scope.integer("workers", &value.workers, 0, 0..=raw::WORKERS_MOST) {
+        0 => cores.max(1),
+        workers => workers,
+    };
+    Server {
+        workers,
+        shutdown: shutdown(scope.get("shutdown", &value.shutdown)),
+    }
+}
+
+fn shutdown(given: Option<Given<'_, raw::Shutdown>>) -> Shutdown {
+    let Some(Given { value, scope, .. }) = given else {
+        return Shutdown {
+            delay: raw::SHUTDOWN_DELAY,
+            deadline: raw::SHUTDOWN_DEADLINE,
+        };
+    };
+    Shutdown {
+        delay: scope.duration("delay", &value.delay, raw::SHUTDOWN_DELAY, Zero::Allowed),
+        deadline: scope.duration(
+            "deadline",
+            &value.deadline,
+            raw::SHUTDOWN_DEADLINE,
+            Zero::Allowed,
+        ),
+    }
+}
+
+pub(super) fn admin(given: &Given<'_, raw::Admin>) -> Option<Admin> {
+    let Some(written) = given.scope.get("address", &given.value.address) else {
+        if given.value.address.is_none() {
+            let finding = Finding::error("`admin` has no address");
+            given.report(finding.help(
+                "add address = \"127.0.0.1:9900\", or leave [admin] out to have no admin listener",
+            ));
+        }
+        return None;
+    };
+    let address = match address::listen(written.value, given.scope.folder()) {
+        Ok(address) => address,
+        Err(error) => {
+            written.report(Finding::error(error.to_string()).help(error.help(Example::Listener)));
+            return None;
+        }
+    };
+    if let ListenAddress::Tcp(socket) = &address
+        && !socket.ip().is_loopback()
+    {
+        let finding =
+            Finding::error("an admin address that other machines can reach is not supported yet");
+        written.report(finding.help(
+            "it needs a token and TLS, which are planned; use 127.0.0.1, [::1] or \"unix:/path\"",
+        ));
+        return None;
+    }
+    Some(Admin { address })
+}
+
+pub(super) fn log(given: Option<&Given<'_, raw::Log>>) -> Log {
+    let Some(Given { value, scope, .. }) = given else {
+        return Log {
+            level: Level::Info,
+            access: access(None),
+        };
+    };
+    Log {
+        level: scope.word("level", &value.level, Level::Info, &LEVELS),
+        access: access(scope.get("access", &value.access)),
+    }
+}
+
+fn access(given: Option<Given<'_, raw::Access>>) -> AccessLog {
+    let Some(Given { value, scope, .. }) = given else {
+        return AccessLog {
+            target: AccessTarget::Stdout,
+            format: AccessFormat::Json,
+        };
+    };
+    AccessLog {
+        target: scope
+            .get("path", &value.path)
+            .map_or(AccessTarget::Stdout, |path| target(&path, &scope)),
+        format: scope.word("format", &value.format, AccessFormat::Json, &FORMATS),
+    }
+}
+
+fn target(path: &Given<'_, String>, scope: &Scope<'_>) -> AccessTarget {
+    match path.value.as_str() {
+        "stdout" => AccessTarget::Stdout,
+        "off" => AccessTarget::Off,
+        "" => {
+            path.report(Finding::error("the path is empty").help("\"stdout\", \"off\" or a file"));
+            AccessTarget::Stdout
+        }
+        file => AccessTarget::File(scope.folder().join(file)),
+    }
+}
+
+const LEVELS: [(&str, Level); 5] = [
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
+const FORMATS: [(&str, AccessFormat); 2] =
+    [("json", AccessFormat::Json), ("text", AccessFormat::Text)];

@@ -1,0 +1,128 @@
+//! Values with a unit: durations and sizes.
+
+use std::time::Duration;
+
+/// Why a text is no value with a unit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnitError {
+    #[error("{0:?} has no number")]
+    NoNumber(String),
+    #[error("{0:?} has no unit")]
+    NoUnit(String),
+    #[error("{text:?} has the unit {unit:?}, which does not exist")]
+    UnknownUnit { text: String, unit: String },
+    #[error("{0:?} is too much")]
+    TooMuch(String),
+}
+
+/// Reads `"250ms"`, `"30s"`, `"5m"`, `"2h"` or `"1d"`.
+pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
+    let (number, unit) = split(text)?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 3600 * 1000,
+        "d" => 24 * 3600 * 1000,
+        "" => return Err(UnitError::NoUnit(text.to_owned())),
+        _ => return Err(unknown(text, unit)),
+    };
+    match number.checked_mul(milliseconds).map(Duration::from_millis) {
+        Some(duration) if duration <= DURATION_MOST => Ok(duration),
+        _ => Err(UnitError::TooMuch(text.to_owned())),
+    }
+}
+
+/// Reads `"512B"`, `"16KiB"`, `"8MiB"`, `"1GiB"` or `"0"`, in bytes.
+pub(super) fn size(text: &str) -> Result<u64, UnitError> {
+    let (number, unit) = split(text)?;
+    let bytes = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        // Nothing of any unit.
+        "" if number == 0 => 1,
+        "" => return Err(UnitError::NoUnit(text.to_owned())),
+        _ => return Err(unknown(text, unit)),
+    };
+    number
+        .checked_mul(bytes)
+        .ok_or_else(|| UnitError::TooMuch(text.to_owned()))
+}
+
+fn split(text: &str) -> Result<(u64, &str), UnitError> {
+    let trimmed = text.trim();
+    let digits = trimmed
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(digits);
+    if number.is_empty() {
+        return Err(UnitError::NoNumber(text.to_owned()));
+    }
+    // Digits only, so what fails is the size.
+    let number = number
+        .parse()
+        .map_err(|_| UnitError::TooMuch(text.to_owned()))?;
+    Ok((number, unit.trim_start()))
+}
+
+fn unknown(text: &str, unit: &str) -> UnitError {
+    UnitError::UnknownUnit {
+        text: text.to_owned(),
+        unit: unit.to_owned(),
+    }
+}
+
+/// A year: beyond all use, and safe to add to any clock.
+const DURATION_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, proptest};
+
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration("30"), Err(UnitError::NoUnit("30".to_owned())));
+        assert_eq!(duration("s"), Err(UnitError::NoNumber("s".to_owned())));
+        assert_eq!(duration("-1s"), Err(UnitError::NoNumber("-1s".to_owned())));
+        assert!(matches!(
+            duration("1.5s"),
+            Err(UnitError::UnknownUnit { .. })
+        ));
+        assert_eq!(duration("400d"), Err(UnitError::TooMuch("400d".to_owned())));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("0"), Ok(0));
+        assert_eq!(size("16KiB"), Ok(16_384));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(size("16"), Err(UnitError::NoUnit("16".to_owned())));
+        assert_eq!(size("16KB"), Err(unknown("16KB", "KB")));
+        assert_eq!(
+            size("99999999999GiB"),
+            Err(UnitError::TooMuch("99999999999GiB".to_owned()))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,24}") {
+            let _ = (duration(&text), size(&text));
+        }
+
+        #[test]
+        fn what_is_written_in_milliseconds_is_read(milliseconds in 0_u64..31_536_000_000) {
+            assert_eq!(duration(&format!("{milliseconds}ms")), Ok(Duration::from_millis(milliseconds)));
+        }
+    }
+}

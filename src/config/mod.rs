@@ -1,0 +1,113 @@
+//! From file to plan. The only room that knows TOML.
+//!
+//! *What enters*: the path of a configuration file. *What leaves*: a [`Plan`](crate::plan::Plan) that is right, with
+//! the warnings found on the way; or a [`Report`] with every problem of all files at once, each with its place, its
+//! source line and, where there is one, a remedy.
+//!
+//! In reading order: [`problem`] (what is said and how it looks), `read` (files, includes, TOML, unknown keys), `raw`
+//! (what the operator wrote), `outside` (certificates, secrets and names, read before compilation) with
+//! `certificate`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
+//!
+//! Deliberately absent: running state (a reload is `load` and then somebody else's work), and half a plan: whatever
+//! is wrong, nothing of the configuration is used.
+
+mod certificate;
+mod compile;
+mod outside;
+pub mod problem;
+mod raw;
+mod read;
+pub mod resolve;
+pub mod secret;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+pub use problem::{Problem, Report, Severity};
+pub use resolve::Lookup;
+pub use secret::Secret;
+
+use crate::plan::Plan;
+use outside::Outside;
+use problem::Collector;
+
+/// What loading needs to know of the process. Made once: a reload with other options would change more than its file.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What `workers = 0` means.
+    pub cores: usize,
+    /// Stands in for the secret of a sticky pool that has none; of the process, so that a reload does not change it.
+    /// Absent if the system gives no random bytes: then such a pool is an error.
+    pub random_secret: Option<Secret>,
+    /// How names of backends are resolved.
+    pub lookup: Lookup,
+    /// How long all names together may take.
+    pub lookup_deadline: Duration,
+}
+
+/// A configuration that can be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the operator wants.
+    pub plan: Plan,
+    /// What is probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Every file that was read: the configuration's own first, then certificates, keys and secrets.
+    pub files: Vec<PathBuf>,
+}
+
+impl Options {
+    /// The options of this process: its cores, a secret drawn now, the system's resolver.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            random_secret: Secret::random(),
+            lookup: resolve::system_lookup,
+            lookup_deadline: LOOKUP_DEADLINE,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Loads the configuration at `path` with everything that it names: included files, certificates, secrets, addresses.
+///
+/// Blocks for as long as that takes, names for [`Options::lookup_deadline`] at most.
+///
+/// # Errors
+/// Every problem found, if one of them is an error.
+pub fn load(path: &Path, options: &Options) -> Result<Loaded, Report> {
+    let collector = Collector::default();
+    let read = read::read(path, &collector);
+    let outside = Outside::look(&read.documents, options);
+    let plan = compile::compile(&read, &outside, &collector);
+    let problems = collector.into_problems();
+    if problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error)
+    {
+        return Err(Report { problems });
+    }
+    let mut seen = BTreeSet::new();
+    let files = read
+        .files
+        .into_iter()
+        .chain(outside.files())
+        .filter(|file| seen.insert(file.clone()))
+        .collect();
+    Ok(Loaded {
+        plan,
+        warnings: problems,
+        files,
+    })
+}
+
+/// A shop must start while a name server sleeps, or be told soon why it does not.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,185 @@
+//! The world outside the configuration: certificates, secrets and names, read before compilation, which is pure.
+//!
+//! Raw settings are looked through for what they need, leniently: whatever is wrong with them is for compilation to
+//! say. What went wrong out there is kept with the answers and reported where it was asked for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::Options;
+use super::certificate::{self, CertificateError, CertificateSource};
+use super::raw::File;
+use super::raw::loose::{Field, List, Loose, Named};
+use super::raw::pool::Secret as RawSecret;
+use super::read::Document;
+use super::resolve::{self, Resolved};
+use super::secret::{self, Secret, SecretError, SecretSource};
+use crate::plan::listener::Certificate;
+
+/// What compilation may know of the world.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    pub(crate) certificates: HashMap<CertificateSource, Result<Certificate, Vec<CertificateError>>>,
+    pub(crate) names: Resolved,
+    pub(crate) secrets: HashMap<SecretSource, Result<Secret, SecretError>>,
+    /// Stands in for a sticky secret that is not given.
+    pub(crate) random_secret: Option<Secret>,
+    /// What `workers = 0` means.
+    pub(crate) cores: usize,
+}
+
+impl Outside {
+    /// Reads and asks whatever the documents name.
+    pub(crate) fn look(documents: &[Document], options: &Options) -> Self {
+        let mut wanted = Wanted::default();
+        for document in documents {
+            wanted.add(&document.raw, document.folder());
+        }
+        Self {
+            certificates: wanted
+                .certificates
+                .into_iter()
+                .map(|source| (source.clone(), certificate::read(&source)))
+                .collect(),
+            names: resolve::resolve(
+                wanted.names.into_iter().collect(),
+                options.lookup,
+                options.lookup_deadline,
+            ),
+            secrets: wanted
+                .secrets
+                .into_iter()
+                .map(|source| (source.clone(), secret::read(&source)))
+                .collect(),
+            random_secret: options.random_secret.clone(),
+            cores: options.cores,
+        }
+    }
+
+    /// The files that were asked for, readable or not.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let pairs = self
+            .certificates
+            .keys()
+            .flat_map(|source| [source.certificate.clone(), source.key.clone()]);
+        let secrets = self.secrets.keys().filter_map(|source| match source {
+            SecretSource::Environment(_) => None,
+            SecretSource::File(path) => Some(path.clone()),
+        });
+        let files: BTreeSet<PathBuf> = pairs.chain(secrets).collect();
+        files.into_iter()
+    }
+}
+
+#[derive(Default)]
+struct Wanted {
+    certificates: Vec<CertificateSource>,
+    names: BTreeSet<String>,
+    secrets: Vec<SecretSource>,
+}
+
+impl Wanted {
+    fn add(&mut self, raw: &File, folder: &Path) {
+        for listener in tables(&raw.listeners) {
+            let Some(tls) = right(&listener.tls) else {
+                continue;
+            };
+            for pair in elements(&tls.certificates) {
+                if let (Some(certificate), Some(key)) = (right(&pair.certificate), right(&pair.key))
+                {
+                    self.certificates.push(CertificateSource {
+                        certificate: folder.join(certificate),
+                        key: folder.join(key),
+                    });
+                }
+            }
+        }
+        for pool in tables(&raw.pools) {
+            let addresses = elements(&pool.backends).filter_map(|backend| right(&backend.address));
+            self.names
+                .extend(addresses.filter(|address| is_name(address)).cloned());
+            let Some(sticky) = right(&pool.sticky) else {
+                continue;
+            };
+            let secrets = right(&sticky.secret)
+                .into_iter()
+                .chain(elements(&sticky.previous));
+            self.secrets
+                .extend(secrets.filter_map(|raw| secret_source(raw, folder)));
+        }
+    }
+}
+
+/// Whether a backend's address is `name:port`, to be resolved. Compilation says what is wrong with all others.
+pub(crate) fn is_name(address: &str) -> bool {
+    let Some((name, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    // What consists of digits and dots is an address with a slip, such as 127.0.0.256. Systems resolve some of those,
+    // to surprising addresses.
+    let is_host =
+        name.bytes().all(is_letter) && name.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_host && name != "unix" && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// Where a secret is to be read from, if exactly one place is named.
+pub(crate) fn secret_source(raw: &RawSecret, folder: &Path) -> Option<SecretSource> {
+    match (right(&raw.file), right(&raw.env)) {
+        (Some(file), None) => Some(SecretSource::File(folder.join(file))),
+        (None, Some(name)) => Some(SecretSource::Environment(name.clone())),
+        _ => None,
+    }
+}
+
+fn right<T>(field: &Field<T>) -> Option<&T> {
+    field.as_ref().and_then(|spanned| inner(spanned.get_ref()))
+}
+
+fn inner<T>(loose: &Loose<T>) -> Option<&T> {
+    match loose {
+        Loose::Right(value) => Some(value),
+        Loose::Wrong(_) => None,
+    }
+}
+
+fn tables<T>(field: &Field<Named<T>>) -> impl Iterator<Item = &T> {
+    right(field)
+        .into_iter()
+        .flat_map(|named| &named.0)
+        .filter_map(|(_, table)| inner(table.get_ref()))
+}
+
+fn elements<T>(field: &Field<List<T>>) -> impl Iterator<Item = &T> {
+    right(field)
+        .into_iter()
+        .flatten()
+        .filter_map(|element| inner(element.get_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_from_addresses() {
+        for name in ["localhost:80", "a-b.c_d.example:443", "1shop:80"] {
+            assert!(is_name(name), "{name}");
+        }
+        for other in [
+            "127.0.0.1:80",
+            "127.0.0.256:80",
+            "[::1]:80",
+            "unix:80",
+            "shop",
+            "shop:",
+            "shop:0",
+            "shop:99999",
+            "http://shop:80",
+            ":80",
+            "sh op:80",
+        ] {
+            assert!(!is_name(other), "{other}");
+        }
+    }
+}

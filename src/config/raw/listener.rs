@@ -1,0 +1,70 @@
+//! `[listeners.*]` as written.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::loose::{Field, List, tables};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Listener {
+    pub(crate) address: Field<String>,
+    pub(crate) trusted_proxies: Field<List<String>>,
+    pub(crate) tls: Field<Tls>,
+    pub(crate) timeouts: Field<Timeouts>,
+    pub(crate) limits: Field<Limits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Tls {
+    pub(crate) certificates: Field<List<Certificate>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Certificate {
+    pub(crate) certificate: Field<String>,
+    pub(crate) key: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Timeouts {
+    pub(crate) header: Field<String>,
+    pub(crate) idle: Field<String>,
+    pub(crate) body: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    pub(crate) connections: Field<i64>,
+    pub(crate) header_bytes: Field<String>,
+    pub(crate) headers: Field<i64>,
+    pub(crate) body_bytes: Field<String>,
+}
+
+tables!(Listener, Tls, Certificate, Timeouts, Limits,);
+
+/// A head is one round trip on the worst of networks; more is a client that holds a connection for nothing.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than a shopper reads a page and clicks, shorter than middleboxes forget a connection.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two pieces, not for the whole: a slow upload that moves is left alone, a dead one is not.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the process's limit of open files leaves: the one number that is right on every machine.
+pub(crate) const CONNECTIONS: usize = 0;
+/// A shop's cookies and a token or two fit twice.
+pub(crate) const HEADER_BYTES: usize = 32 * 1024;
+/// Less than this refuses common browsers.
+pub(crate) const HEADER_BYTES_LEAST: u64 = 1024;
+/// More than this is a body in disguise, times the number of connections.
+pub(crate) const HEADER_BYTES_MOST: u64 = 1024 * 1024;
+/// Browsers send about twenty, proxies add a few.
+pub(crate) const HEADERS: usize = 100;
+/// Every field costs a place in each head.
+pub(crate) const HEADERS_MOST: i64 = 1000;
+/// No limit: bodies are streamed and cost no memory; what is too much is for the shop to say.
+pub(crate) const BODY_BYTES: u64 = 0;

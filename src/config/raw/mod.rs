@@ -1,0 +1,159 @@
+//! Raw settings: what the operator wrote, and nothing else.
+//!
+//! *What enters*: one parsed TOML file. *What leaves*: the same as lenient structs, every value with its span.
+//! Nothing here is checked and no default is applied, though defaults stand here as constants, each with its reason.
+//! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
+//! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
+//!
+//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log), [`listener`], [`route`], [`pool`],
+//! and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
+//!
+//! Deliberately absent: checks (`compile`), files (`read`).
+
+pub(crate) mod listener;
+pub(crate) mod loose;
+pub(crate) mod pool;
+pub(crate) mod process;
+pub(crate) mod route;
+
+use serde::Deserialize;
+
+use loose::{Field, List, Loose, Named, fields_of, tables};
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// One file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct File {
+    pub(crate) include: Field<List<String>>,
+    pub(crate) server: Field<process::Server>,
+    pub(crate) admin: Field<process::Admin>,
+    pub(crate) log: Field<process::Log>,
+    pub(crate) listeners: Field<Named<listener::Listener>>,
+    pub(crate) routes: Field<List<route::Route>>,
+    pub(crate) pools: Field<Named<pool::Pool>>,
+}
+
+tables!(File);
+
+impl File {
+    /// Gives names that the operator chose their places in the file.
+    pub(crate) fn place_names(&mut self, table: &DeTable<'_>) {
+        if let (Some(Loose::Right(named)), Some(written)) = (
+            right_mut(&mut self.listeners),
+            sub_table(table, "listeners"),
+        ) {
+            named.place(written);
+        }
+        if let (Some(Loose::Right(named)), Some(written)) =
+            (right_mut(&mut self.pools), sub_table(table, "pools"))
+        {
+            named.place(written);
+        }
+    }
+}
+
+fn right_mut<T>(field: &mut Field<T>) -> Option<&mut Loose<T>> {
+    field.as_mut().map(Spanned::get_mut)
+}
+
+fn sub_table<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t DeTable<'i>> {
+    table.get(key).and_then(|value| value.get_ref().as_table())
+}
+
+/// The keys of the table at `path`, in which names and positions are written as `*`.
+pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
+    match path {
+        [] => fields_of::<File>(),
+        ["server"] => fields_of::<process::Server>(),
+        ["server", "shutdown"] => fields_of::<process::Shutdown>(),
+        ["admin"] => fields_of::<process::Admin>(),
+        ["log"] => fields_of::<process::Log>(),
+        ["log", "access"] => fields_of::<process::Access>(),
+        ["listeners", _] => fields_of::<listener::Listener>(),
+        ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
+        ["listeners", _, "tls", "certificates", _] => fields_of::<listener::Certificate>(),
+        ["listeners", _, "timeouts"] => fields_of::<listener::Timeouts>(),
+        ["listeners", _, "limits"] => fields_of::<listener::Limits>(),
+        ["routes", _] => fields_of::<route::Route>(),
+        ["pools", _] => fields_of::<pool::Pool>(),
+        ["pools", _, "hash"] => fields_of::<pool::Hash>(),
+        ["pools", _, "backends", _] => fields_of::<pool::Backend>(),
+        ["pools", _, "sticky"] => fields_of::<pool::Sticky>(),
+        ["pools", _, "sticky", "secret"] | ["pools", _, "sticky", "previous", _] => {
+            fields_of::<pool::Secret>()
+        }
+        ["pools", _, "timeouts"] => fields_of::<pool::Timeouts>(),
+        _ => &[],
+    }
+}
+
+/// Whether the key at the end of `path` is one that is planned and not there yet.
+///
+/// Such a key is refused like an unknown one, for a setting that is ignored is a promise that is broken;
+/// but the operator should read that the spelling is right.
+pub(crate) fn is_for_later(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["admin", "token_file" | "tls"]
+            | ["routes", _, "upgrade"]
+            | ["pools", _, "health" | "retry" | "protocol" | "tls"]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_knows_its_keys() {
+        assert_eq!(
+            known_keys(&["pools", "shop", "timeouts"]),
+            ["connect", "response", "idle"]
+        );
+        assert_eq!(
+            known_keys(&["pools", "shop", "sticky", "secret"]),
+            ["file", "env"]
+        );
+        assert!(known_keys(&[]).contains(&"listeners"));
+        assert!(known_keys(&["nowhere"]).is_empty());
+    }
+
+    #[test]
+    fn the_reference_lists_every_key() {
+        let reference = include_str!("../../../config/reference.toml");
+        let written: Vec<&str> = reference
+            .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+            .collect();
+        let tables: [&[&str]; 17] = [
+            &[],
+            &["server"],
+            &["server", "shutdown"],
+            &["admin"],
+            &["log"],
+            &["log", "access"],
+            &["listeners", "*"],
+            &["listeners", "*", "tls"],
+            &["listeners", "*", "tls", "certificates", "*"],
+            &["listeners", "*", "timeouts"],
+            &["listeners", "*", "limits"],
+            &["routes", "*"],
+            &["pools", "*"],
+            &["pools", "*", "hash"],
+            &["pools", "*", "backends", "*"],
+            &["pools", "*", "sticky"],
+            &["pools", "*", "sticky", "secret"],
+        ];
+        for table in tables {
+            let keys = known_keys(table);
+            assert!(!keys.is_empty(), "{table:?}");
+            for key in keys {
+                assert!(
+                    written.contains(key),
+                    "{key} of {table:?} is not in the reference"
+                );
+            }
+        }
+    }
+}

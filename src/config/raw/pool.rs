@@ -1,0 +1,76 @@
+//! `[pools.*]` as written.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::loose::{Field, List, tables};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pool {
+    pub(crate) strategy: Field<String>,
+    pub(crate) hash: Field<Hash>,
+    pub(crate) backends: Field<List<Backend>>,
+    pub(crate) sticky: Field<Sticky>,
+    pub(crate) timeouts: Field<Timeouts>,
+}
+
+/// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
+/// other keys, and a pool's own keys should mean something with every strategy.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Hash {
+    pub(crate) ipv4_prefix: Field<i64>,
+    pub(crate) ipv6_prefix: Field<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Backend {
+    pub(crate) address: Field<String>,
+    pub(crate) weight: Field<i64>,
+    pub(crate) id: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Sticky {
+    pub(crate) cookie: Field<String>,
+    pub(crate) secret: Field<Secret>,
+    pub(crate) previous: Field<List<Secret>>,
+    pub(crate) same_site: Field<String>,
+    pub(crate) max_idle: Field<String>,
+    pub(crate) max_life: Field<String>,
+}
+
+/// Where a secret is: never in the configuration itself, which is read, copied and committed by many.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Secret {
+    pub(crate) file: Field<String>,
+    pub(crate) env: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Field<String>,
+    pub(crate) response: Field<String>,
+    pub(crate) idle: Field<String>,
+}
+
+tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts,);
+
+/// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.
+pub(crate) const STRATEGY: &str = "round-robin";
+/// Equal shares.
+pub(crate) const WEIGHT: u32 = 1;
+/// Weights are shares: beyond this they only make the sequence longer.
+pub(crate) const WEIGHT_MOST: i64 = 65_535;
+/// A backend in the same data centre answers in a millisecond; one second means that it is gone, and there is time for another.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longer than a shopper waits, long enough for the slowest honest report.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Near the keep-alive of common application servers; a connection closed by the backend first is noticed and replaced.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,19 @@
+//! `[[routes]]` as written.
+
+use serde::Deserialize;
+
+use super::loose::{Field, List, tables};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Route {
+    pub(crate) name: Field<String>,
+    pub(crate) hosts: Field<List<String>>,
+    pub(crate) path: Field<String>,
+    pub(crate) path_prefix: Field<String>,
+    pub(crate) path_regex: Field<String>,
+    pub(crate) listeners: Field<List<String>>,
+    pub(crate) pool: Field<String>,
+}
+
+tables!(Route);

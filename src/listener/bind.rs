@@ -1,0 +1,205 @@
+//! Addresses become sockets.
+//!
+//! Each worker has a listening socket of its own on the same address (SO_REUSEPORT), so that no queue is
+//! shared. But SO_REUSEPORT also lets a second process bind the port without an error and take half of the
+//! connections; so an address is first tried once without it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Type};
+
+use crate::plan::listener::ListenAddress;
+
+/// A bound address, with a socket for each worker.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address, with the port that the kernel chose if that was left to it.
+    pub address: ListenAddress,
+    /// One for each worker.
+    pub sockets: Vec<Socket>,
+}
+
+/// One worker's listening socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// IPv4 or IPv6.
+    Tcp(TcpListener),
+    /// Unix: the workers share one queue, for such sockets know no SO_REUSEPORT.
+    Unix(UnixListener),
+}
+
+/// Why an address could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody listens there.
+    #[error(
+        "{0} is in use by another process: stop it, or choose another address (`ss -ltnp` shows who it is)"
+    )]
+    InUse(ListenAddress),
+    /// The path of a Unix socket is a file of another kind.
+    #[error("{0} exists and is not a socket: remove it, or choose another path")]
+    NotASocket(ListenAddress),
+    /// It is not allowed.
+    #[error(
+        "no permission to listen on {0}: ports below 1024 need CAP_NET_BIND_SERVICE, a Unix socket a directory that can be written"
+    )]
+    NotPermitted(ListenAddress),
+    /// The address is not this machine's, or the directory of a Unix socket is missing.
+    #[error("{0} is no address of this machine, or its directory does not exist")]
+    NotThere(ListenAddress),
+    /// Anything else.
+    #[error("{0} cannot be listened on: {1}")]
+    Other(ListenAddress, io::Error),
+}
+
+/// Binds `address` for so many workers, and listens.
+///
+/// # Errors
+/// When the address is taken, also by another forecourt, or cannot be had.
+pub fn bind(address: &ListenAddress, workers: usize) -> Result<Bound, BindError> {
+    match address {
+        ListenAddress::Tcp(tcp) => bind_tcp(*tcp, workers),
+        ListenAddress::Unix(path) => bind_unix(path, workers),
+    }
+    .map_err(|error| explain(address, error))
+}
+
+/// Removes the file of a Unix socket that is no longer listened on.
+pub fn remove(address: &ListenAddress) {
+    if let ListenAddress::Unix(path) = address {
+        // If somebody else was faster, all is well.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    if address.port() != 0 {
+        drop(tcp_socket(address, Sharing::Alone)?);
+    }
+    let first = tcp_socket(address, Sharing::AmongWorkers)?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(tcp_socket(address, Sharing::AmongWorkers)?);
+    }
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(Bound {
+        address: ListenAddress::Tcp(address),
+        sockets: sockets
+            .into_iter()
+            .map(|socket| Socket::Tcp(socket.into()))
+            .collect(),
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    AmongWorkers,
+}
+
+fn tcp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Connections of an earlier process that linger in TIME_WAIT do not hold the port.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::AmongWorkers)?;
+    if address.is_ipv6() {
+        // `[::]:80` beside `0.0.0.0:80` are two listeners, as they are two addresses.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
+    let first = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_if_dead(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    first.set_nonblocking(true)?;
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        sockets.push(Socket::Unix(first.try_clone()?));
+    }
+    sockets.push(Socket::Unix(first));
+    Ok(Bound {
+        address: ListenAddress::Unix(PathBuf::from(path)),
+        sockets,
+    })
+}
+
+/// Removes the socket file of a process that is gone (a kill -9 leaves it); keeps any other.
+fn remove_if_dead(path: &Path) -> io::Result<()> {
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+fn explain(address: &ListenAddress, error: io::Error) -> BindError {
+    let address = address.clone();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::AlreadyExists => BindError::NotASocket(address),
+        io::ErrorKind::PermissionDenied => BindError::NotPermitted(address),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::NotFound => BindError::NotThere(address),
+        _ => BindError::Other(address, error),
+    }
+}
+
+/// Connections that may wait to be accepted, for each worker; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any() -> ListenAddress {
+        ListenAddress::Tcp(([127, 0, 0, 1], 0).into())
+    }
+
+    #[test]
+    fn workers_share_a_port_that_nobody_else_gets() {
+        let bound = bind(&any(), 3).unwrap();
+        assert_eq!(bound.sockets.len(), 3);
+        assert!(matches!(bind(&bound.address, 1), Err(BindError::InUse(_))));
+        let address = bound.address.clone();
+        drop(bound);
+        assert!(bind(&address, 2).is_ok());
+    }
+
+    #[test]
+    fn a_dead_unix_socket_is_replaced_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = ListenAddress::Unix(folder.path().join("web.sock"));
+        let bound = bind(&address, 2).unwrap();
+        assert!(matches!(bind(&address, 1), Err(BindError::InUse(_))));
+        drop(bound);
+        assert!(bind(&address, 1).is_ok());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "not a socket").unwrap();
+        assert!(matches!(
+            bind(&ListenAddress::Unix(file), 1),
+            Err(BindError::NotASocket(_))
+        ));
+    }
+}

@@ -1,0 +1,19 @@
+//! From a socket to a plain stream: where clients connect.
+//!
+//! *What enters*: addresses and TLS settings of the plan. *What leaves*: accepted connections, counted
+//! against the process's budget, and streams past their handshake.
+//!
+//! In reading order: [`bind`] (addresses become sockets, one for each worker), [`budget`] (how many
+//! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop), [`tls`]
+//! (handshakes). PROXY protocol, hand-off to a new process and QUIC have their place here.
+//!
+//! Deliberately absent: HTTP, and what is done with a connection.
+
+pub mod accept;
+pub mod bind;
+pub mod budget;
+pub mod tls;
+
+pub use accept::{Accepted, Listening};
+pub use bind::{BindError, Bound, Socket, bind};
+pub use budget::{Budget, Permit};

@@ -1,0 +1,180 @@
+//! Bodies: lent, not owned.
+//!
+//! A body is polled for a piece, the piece is used where it lies (in the worker's buffer), and what was
+//! used is consumed. Nothing is copied to hand it over and nothing is allocated. The same three traits
+//! serve both sides of the proxy: a request's body on its way up ([`Body`]), the interim responses
+//! that may overtake it ([`Interim`]), and the answer on its way down ([`AnswerBody`]), which carries
+//! the unfinished upload with it, so that both directions flow at once.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use super::head::Head;
+
+/// A message body that can be read piece by piece.
+pub trait Body {
+    /// The next piece, or `None` at the end. Polling again without [`Body::consume`] gives the same
+    /// bytes, and perhaps more behind them. A data piece is never empty. Cancel-safe.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>>;
+
+    /// Says that the first `n` bytes of the last data piece have been used.
+    fn consume(&mut self, n: usize);
+
+    /// How long it is in all, as far as that is known before it has been read.
+    fn length(&self) -> Length;
+}
+
+/// A piece of a body.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// Bytes of the content.
+    Data(&'a [u8]),
+    /// Trailer fields; only the end can follow.
+    Trailers(&'a Head),
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// There is no body, and none can be (HEAD, 204, 304); a length may be announced all the same.
+    Absent {
+        /// What `Content-Length` says, if anything.
+        announced: Option<u64>,
+    },
+    /// This many bytes.
+    Exact(u64),
+    /// Known at its end.
+    Unknown,
+}
+
+/// Why a body ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFailure {
+    /// The peer vanished, or ended the connection within the body.
+    #[error("the connection ended within the body")]
+    Cut,
+    /// The framing of the body is broken.
+    #[error("the framing of the body is broken")]
+    Malformed,
+    /// More bytes came than the message said.
+    #[error("more bytes came than the message said")]
+    Overrun,
+    /// It is longer than the listener allows.
+    #[error("the body is longer than allowed")]
+    TooLarge,
+    /// No byte came in time.
+    #[error("no byte of the body came in time")]
+    TimedOut,
+}
+
+/// Takes interim responses (1xx) to the client while its request is still on its way.
+pub trait Interim {
+    /// Queues the head and begins to write it. Heads that the client cannot take are dropped.
+    fn inform(&self, head: &Head, cx: &mut Context<'_>);
+}
+
+/// The body of a request, as the proxy sees it: borrowed from the connection that reads it. The default
+/// is a request without one.
+#[derive(Default)]
+pub struct RequestBody<'c> {
+    source: Option<&'c mut (dyn Body + 'c)>,
+    interim: Option<&'c (dyn Interim + 'c)>,
+    touched: bool,
+}
+
+impl<'c> RequestBody<'c> {
+    /// A body read from `source`; `None` for a request without one.
+    pub fn new(
+        source: Option<&'c mut (dyn Body + 'c)>,
+        interim: Option<&'c (dyn Interim + 'c)>,
+    ) -> Self {
+        Self {
+            source,
+            interim,
+            touched: false,
+        }
+    }
+
+    /// Whether a byte of it has been used, so that it cannot be sent a second time.
+    pub fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Passes an interim response on to the client.
+    pub fn inform(&self, head: &Head, cx: &mut Context<'_>) {
+        if let Some(interim) = self.interim {
+            interim.inform(head, cx);
+        }
+    }
+}
+
+impl Body for RequestBody<'_> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        match &mut self.source {
+            Some(source) => source.poll_piece(cx),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        if let Some(source) = &mut self.source {
+            self.touched |= n > 0;
+            source.consume(n);
+        }
+    }
+
+    fn length(&self) -> Length {
+        self.source
+            .as_ref()
+            .map_or(Length::Absent { announced: None }, |source| source.length())
+    }
+}
+
+impl fmt::Debug for RequestBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("length", &self.length())
+            .field("touched", &self.touched)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body of an answer, which carries what is left of the request's upload.
+///
+/// Whoever delivers it polls both directions until both have ended. Dropping it is cancelling: the
+/// exchange is recorded as cut by the client unless [`AnswerBody::end`] has said otherwise.
+pub trait AnswerBody: Body {
+    /// Moves the upload on. Ready when nothing more will be sent: all of it went out, or it failed,
+    /// which the answer itself shows where it matters.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload>;
+
+    /// Says that `n` bytes of the answer's content have been handed to the client's connection.
+    fn delivered(&mut self, n: u64);
+
+    /// Says how the delivery ended; the exchange is recorded with it.
+    fn end(&mut self, how: Ending);
+}
+
+/// How an upload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// The whole request body was read from the client.
+    Whole,
+    /// Reading it from the client failed: the exchange is over.
+    Failed,
+    /// The backend took only some of it; the client's connection cannot carry another request.
+    Unfinished,
+}
+
+/// How the delivery of an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client's connection broke, or the client reset the stream.
+    ClientGone,
+    /// The client took no byte in time.
+    ClientStalled,
+    /// All of it went to the client.
+    Delivered,
+    /// The answer failed on its way from the backend.
+    SourceFailed(BodyFailure),
+}

@@ -1,0 +1,101 @@
+//! Finding one cookie among those of a request, and removing it (RFC 6265 section 4.2).
+//!
+//! Values are given as they stand; quotes are part of them. Names are compared byte by byte, and the first
+//! of several wins, which is the one with the longest path.
+
+use super::grammar::trim;
+use super::head::{Head, Name};
+
+/// The value of the first cookie of this name.
+pub fn find<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
+    head.all(Name::Cookie)
+        .flat_map(pairs)
+        .find_map(|pair| value_of(pair, name.as_bytes()))
+}
+
+/// Removes every cookie of this name. If there was one, the rest goes into one `Cookie` field at the end
+/// of the head; otherwise nothing changes.
+pub fn remove(head: &mut Head, name: &str) {
+    if find(head, name).is_some() {
+        rewrite(head, |pair| value_of(pair, name.as_bytes()).is_none());
+    }
+}
+
+/// Makes one `Cookie` field of several, as HTTP/1 demands of what HTTP/2 split (RFC 9113 section 8.2.3).
+pub fn join(head: &mut Head) {
+    if head.all(Name::Cookie).nth(1).is_some() {
+        rewrite(head, |_| true);
+    }
+}
+
+fn rewrite(head: &mut Head, wanted: impl Fn(&[u8]) -> bool) {
+    let mut kept = Vec::new();
+    for pair in head
+        .all(Name::Cookie)
+        .flat_map(pairs)
+        .filter(|pair| wanted(pair))
+    {
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
+    head.remove(Name::Cookie);
+    if !kept.is_empty() {
+        head.push(b"Cookie", &kept);
+    }
+}
+
+fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    field
+        .split(|byte| *byte == b';')
+        .map(trim)
+        .filter(|pair| !pair.is_empty())
+}
+
+fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = pair.strip_prefix(name)?;
+    // Space around `=` is not allowed, but browsers' own parsers take it.
+    trim(rest).strip_prefix(b"=").map(trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::head::Version;
+
+    fn head(cookies: &[&str]) -> Head {
+        let mut head = Head::new();
+        head.set_request(b"GET", b"/", Version::Http11);
+        cookies
+            .iter()
+            .for_each(|value| head.push(b"Cookie", value.as_bytes()));
+        head
+    }
+
+    #[test]
+    fn the_first_of_exactly_this_name_is_found() {
+        let head = head(&["afc=0; fca=0; fc; FC=0", "x=fc=0;fc=1=1; fc=2"]);
+        assert_eq!(find(&head, "fc"), Some(&b"1=1"[..]));
+        assert_eq!(find(&head, "none"), None);
+        assert_eq!(find(&head, "x"), Some(&b"fc=0"[..]));
+    }
+
+    #[test]
+    fn removing_keeps_the_others_in_order() {
+        let mut several = head(&["a=1; fc=x;b=\"2;", "fc=y", "c=3"]);
+        remove(&mut several, "fc");
+        assert_eq!(
+            several.all(Name::Cookie).collect::<Vec<_>>(),
+            [b"a=1; b=\"2; c=3"]
+        );
+        let mut only = head(&["fc=x"]);
+        remove(&mut only, "fc");
+        assert_eq!(only.first(Name::Cookie), None);
+        let mut other = head(&["a=1;  b=2", "c=3"]);
+        remove(&mut other, "fc");
+        assert_eq!(other.all(Name::Cookie).count(), 2);
+        join(&mut other);
+        assert_eq!(other.first(Name::Cookie), Some(&b"a=1; b=2; c=3"[..]));
+    }
+}

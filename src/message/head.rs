@@ -1,0 +1,465 @@
+//! The one head of the house: a request's or a response's first line and fields, as spans over one buffer.
+//!
+//! Admission, routing, affinity and rewriting know this type only, whichever version of HTTP brought
+//! the message. A head owns its bytes, so the connection's read buffer is free for the body as soon
+//! as the head is parsed; it is made to be reused ([`Head::clear`] keeps the memory), so that in a
+//! steady state no request allocates for it. Field order and case are kept; removing marks, adding
+//! appends.
+
+use std::fmt;
+
+use super::method::Method;
+
+/// A first line and its fields.
+#[derive(Default)]
+pub struct Head {
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+    start: Start,
+    version: Version,
+}
+
+/// The version of the message as it was received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A field name that the house itself has business with; everything else is [`Name::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the field of that name")]
+pub enum Name {
+    AcceptEncoding,
+    Accept,
+    CacheControl,
+    Connection,
+    ContentLength,
+    ContentType,
+    Cookie,
+    Date,
+    Expect,
+    Forwarded,
+    Host,
+    KeepAlive,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+    ProxyConnection,
+    SetCookie,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    Via,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedProto,
+    XRequestId,
+    Other,
+}
+
+/// One field of a head, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldRef<'a> {
+    /// Which of the known names it is.
+    pub known: Name,
+    /// The name as it was written.
+    pub name: &'a [u8],
+    /// The value without the white space around it.
+    pub value: &'a [u8],
+}
+
+#[derive(Clone, Copy)]
+struct Field {
+    name: Span,
+    value: Span,
+    known: Name,
+    removed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Start {
+    #[default]
+    Empty,
+    Request {
+        method: Method,
+        method_text: Span,
+        target: Span,
+    },
+    Response {
+        status: u16,
+        reason: Span,
+    },
+}
+
+impl Head {
+    /// An empty head; it allocates when it is first filled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Empties the head and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+        self.start = Start::Empty;
+        self.version = Version::default();
+    }
+
+    /// Bytes of memory that the head holds, for whoever decides whether it is worth keeping.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
+    /// Makes this a request's head with no fields. `target` is kept as given.
+    pub fn set_request(&mut self, method: &[u8], target: &[u8], version: Version) {
+        self.clear();
+        let method_text = self.append(method);
+        let target = self.append(target);
+        self.version = version;
+        self.start = Start::Request {
+            method: Method::from_bytes(method),
+            method_text,
+            target,
+        };
+    }
+
+    /// Makes this a response's head with no fields. An empty `reason` is allowed.
+    pub fn set_response(&mut self, status: u16, reason: &[u8], version: Version) {
+        self.clear();
+        let reason = self.append(reason);
+        self.version = version;
+        self.start = Start::Response { status, reason };
+    }
+
+    /// The version as received; what is sent is decided by the writer.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The method; [`Method::Other`] for a response's head.
+    pub fn method(&self) -> Method {
+        match self.start {
+            Start::Request { method, .. } => method,
+            Start::Response { .. } | Start::Empty => Method::Other,
+        }
+    }
+
+    /// The method as it was written; empty for a response's head.
+    pub fn method_bytes(&self) -> &[u8] {
+        match self.start {
+            Start::Request { method_text, .. } => self.at(method_text),
+            Start::Response { .. } | Start::Empty => b"",
+        }
+    }
+
+    /// The request target; empty for a response's head.
+    pub fn target(&self) -> &[u8] {
+        match self.start {
+            Start::Request { target, .. } => self.at(target),
+            Start::Response { .. } | Start::Empty => b"",
+        }
+    }
+
+    /// Replaces the request target. Nothing happens to a response's head.
+    pub fn set_target(&mut self, new: &[u8]) {
+        let span = self.append(new);
+        if let Start::Request { target, .. } = &mut self.start {
+            *target = span;
+        }
+    }
+
+    /// Cuts the request target down to `range` of what it is now (absolute-form to origin-form).
+    pub fn narrow_target(&mut self, range: std::ops::Range<usize>) {
+        if let Start::Request { target, .. } = &mut self.start {
+            let length = (target.end - target.start) as usize;
+            debug_assert!(range.start <= range.end && range.end <= length);
+            let (start, end) = (range.start.min(length) as u32, range.end.min(length) as u32);
+            *target = Span {
+                start: target.start + start,
+                end: target.start + end.max(start),
+            };
+        }
+    }
+
+    /// The status code; 0 for a request's head.
+    pub fn status(&self) -> u16 {
+        match self.start {
+            Start::Response { status, .. } => status,
+            Start::Request { .. } | Start::Empty => 0,
+        }
+    }
+
+    /// The reason phrase; empty for a request's head.
+    pub fn reason(&self) -> &[u8] {
+        match self.start {
+            Start::Response { reason, .. } => self.at(reason),
+            Start::Request { .. } | Start::Empty => b"",
+        }
+    }
+
+    /// The fields that have not been removed, in order.
+    pub fn fields(&self) -> impl Iterator<Item = FieldRef<'_>> {
+        self.fields
+            .iter()
+            .filter(|field| !field.removed)
+            .map(|field| FieldRef {
+                known: field.known,
+                name: self.at(field.name),
+                value: self.at(field.value),
+            })
+    }
+
+    /// The values of all fields of a known name, in order. [`Name::Other`] gives those of every other name.
+    pub fn all(&self, known: Name) -> impl Iterator<Item = &[u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| !field.removed && field.known == known)
+            .map(|field| self.at(field.value))
+    }
+
+    /// The value of the first field of a known name.
+    pub fn first(&self, known: Name) -> Option<&[u8]> {
+        self.all(known).next()
+    }
+
+    /// The value of the first field of any name, compared without regard to case.
+    pub fn first_named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.fields()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+    }
+
+    /// Appends a field. The caller answers for name and value being free of CR, LF and NUL.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        debug_assert!(!name.is_empty() && memchr::memchr3(b'\r', b'\n', 0, value).is_none());
+        let known = Name::from_bytes(name);
+        let name = self.append(name);
+        let value = self.append(value);
+        self.fields.push(Field {
+            name,
+            value,
+            known,
+            removed: false,
+        });
+    }
+
+    /// Removes all fields of a known name; says whether there were any.
+    pub fn remove(&mut self, known: Name) -> bool {
+        self.remove_if(|field| field.known == known)
+    }
+
+    /// Removes all fields for which `unwanted` says so; says whether there were any.
+    pub fn remove_if(&mut self, mut unwanted: impl FnMut(FieldRef<'_>) -> bool) -> bool {
+        let mut found = false;
+        let Self { bytes, fields, .. } = self;
+        for field in fields.iter_mut().filter(|field| !field.removed) {
+            let seen = FieldRef {
+                known: field.known,
+                name: &bytes[field.name.range()],
+                value: &bytes[field.value.range()],
+            };
+            if unwanted(seen) {
+                field.removed = true;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Number of fields that have not been removed.
+    pub fn len(&self) -> usize {
+        self.fields.iter().filter(|field| !field.removed).count()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Starts a head whose parts are ranges of `bytes`, which are copied once: the parser's way in.
+    pub fn adopt(&mut self, bytes: &[u8], version: Version) {
+        self.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.version = version;
+    }
+
+    /// Names the first line of a request after [`Head::adopt`], as ranges of the adopted bytes.
+    pub fn adopt_request(
+        &mut self,
+        method: std::ops::Range<usize>,
+        target: std::ops::Range<usize>,
+    ) {
+        let method_text = Span::from(method);
+        self.start = Start::Request {
+            method: Method::from_bytes(self.at(method_text)),
+            method_text,
+            target: target.into(),
+        };
+    }
+
+    /// Names the first line of a response after [`Head::adopt`], as ranges of the adopted bytes.
+    pub fn adopt_response(&mut self, status: u16, reason: std::ops::Range<usize>) {
+        self.start = Start::Response {
+            status,
+            reason: reason.into(),
+        };
+    }
+
+    /// Adds a field after [`Head::adopt`], as ranges of the adopted bytes.
+    pub fn adopt_field(&mut self, name: std::ops::Range<usize>, value: std::ops::Range<usize>) {
+        let name = Span::from(name);
+        self.fields.push(Field {
+            known: Name::from_bytes(self.at(name)),
+            name,
+            value: value.into(),
+            removed: false,
+        });
+    }
+
+    fn append(&mut self, part: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        Span::from(start..self.bytes.len())
+    }
+
+    fn at(&self, span: Span) -> &[u8] {
+        &self.bytes[span.range()]
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Head");
+        match self.start {
+            Start::Empty => {}
+            Start::Request { .. } => {
+                shown.field("method", &self.method_bytes().escape_ascii().to_string());
+                shown.field("target", &self.target().escape_ascii().to_string());
+            }
+            Start::Response { status, .. } => {
+                shown.field("status", &status);
+            }
+        }
+        shown
+            .field("version", &self.version)
+            .field("fields", &self.len())
+            .finish()
+    }
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A head is bounded far below 4 GiB by the parser's limits, so 32 bits hold every place in it.
+impl From<std::ops::Range<usize>> for Span {
+    fn from(range: std::ops::Range<usize>) -> Self {
+        debug_assert!(range.end <= u32::MAX as usize);
+        Self {
+            start: range.start as u32,
+            end: range.end as u32,
+        }
+    }
+}
+
+impl Name {
+    /// Finds the known name, without regard to case.
+    pub fn from_bytes(name: &[u8]) -> Self {
+        // By length first: nearly every field is told apart from the known ones by that alone.
+        let candidates: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"te", Self::Te)],
+            3 => &[(b"via", Self::Via)],
+            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
+            6 => &[
+                (b"cookie", Self::Cookie),
+                (b"accept", Self::Accept),
+                (b"expect", Self::Expect),
+            ],
+            7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            9 => &[(b"forwarded", Self::Forwarded)],
+            10 => &[
+                (b"connection", Self::Connection),
+                (b"keep-alive", Self::KeepAlive),
+                (b"set-cookie", Self::SetCookie),
+            ],
+            12 => &[
+                (b"content-type", Self::ContentType),
+                (b"x-request-id", Self::XRequestId),
+            ],
+            13 => &[(b"cache-control", Self::CacheControl)],
+            14 => &[(b"content-length", Self::ContentLength)],
+            15 => &[
+                (b"x-forwarded-for", Self::XForwardedFor),
+                (b"accept-encoding", Self::AcceptEncoding),
+            ],
+            16 => &[
+                (b"x-forwarded-host", Self::XForwardedHost),
+                (b"proxy-connection", Self::ProxyConnection),
+            ],
+            17 => &[
+                (b"transfer-encoding", Self::TransferEncoding),
+                (b"x-forwarded-proto", Self::XForwardedProto),
+            ],
+            18 => &[(b"proxy-authenticate", Self::ProxyAuthenticate)],
+            19 => &[(b"proxy-authorization", Self::ProxyAuthorization)],
+            _ => &[],
+        };
+        candidates
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or(Self::Other, |(_, known)| *known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_order_and_case_and_removal_hides_them() {
+        let mut head = Head::new();
+        head.set_request(b"GET", b"/a?b", Version::Http11);
+        head.push(b"Host", b"shop.example");
+        head.push(b"X-Odd", b"1");
+        head.push(b"Connection", b"close");
+        assert!(head.remove(Name::Connection));
+        assert!(!head.remove(Name::Connection));
+        let names: Vec<_> = head.fields().map(|field| field.name.to_vec()).collect();
+        assert_eq!(names, [b"Host".to_vec(), b"X-Odd".to_vec()]);
+        assert_eq!(head.first(Name::Host), Some(&b"shop.example"[..]));
+        assert_eq!(head.first_named(b"x-odd"), Some(&b"1"[..]));
+        assert_eq!(head.len(), 2);
+    }
+
+    #[test]
+    fn absolute_form_narrows_to_origin_form() {
+        let mut head = Head::new();
+        head.set_request(b"GET", b"http://shop.example/a", Version::Http11);
+        head.narrow_target(19..21);
+        assert_eq!(head.target(), b"/a");
+    }
+
+    #[test]
+    fn adopted_ranges_read_back() {
+        let mut head = Head::new();
+        head.adopt(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Version::Http11);
+        head.adopt_request(0..3, 4..5);
+        head.adopt_field(16..20, 22..23);
+        assert_eq!((head.method(), head.target()), (Method::Get, &b"/"[..]));
+        assert_eq!(head.first(Name::Host), Some(&b"a"[..]));
+    }
+}

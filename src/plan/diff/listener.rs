@@ -1,0 +1,106 @@
+//! Differences of listeners.
+
+use std::sync::Arc;
+
+use super::{Change, Lines, Pair, Subject, matched, set};
+use crate::plan::Listener;
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, Tls};
+
+pub(super) fn listeners(old: &[Arc<Listener>], new: &[Arc<Listener>], changes: &mut Vec<Change>) {
+    for (name, pair) in matched(old, new, |listener| &listener.name) {
+        let mut lines = Lines {
+            subject: Subject::Listener(name),
+            changes,
+        };
+        match pair {
+            Pair::Added(new) => lines.say(format!("added on {}", new.address)),
+            Pair::Removed(old) => lines.say(format!("removed from {}", old.address)),
+            Pair::Both(old, new) => listener(old, new, &mut lines),
+        }
+    }
+}
+
+fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
+    lines.compare(
+        "address",
+        &old.address,
+        &new.address,
+        ListenAddress::to_string,
+    );
+    tls(old.tls.as_ref(), new.tls.as_ref(), lines);
+    set(
+        "trusted proxy",
+        &old.trusted_proxies,
+        &new.trusted_proxies,
+        lines,
+    );
+    let (ListenerTimeouts { header, idle, body }, after) = (old.timeouts, new.timeouts);
+    lines.durations([
+        ("timeouts.header", header, after.header),
+        ("timeouts.idle", idle, after.idle),
+        ("timeouts.body", body, after.body),
+    ]);
+    let (
+        ListenerLimits {
+            connections,
+            header_bytes,
+            headers,
+            body_bytes,
+        },
+        after,
+    ) = (old.limits, new.limits);
+    lines.compare(
+        "limits.connections",
+        &connections,
+        &after.connections,
+        usize::to_string,
+    );
+    lines.compare(
+        "limits.header_bytes",
+        &header_bytes,
+        &after.header_bytes,
+        usize::to_string,
+    );
+    lines.compare("limits.headers", &headers, &after.headers, usize::to_string);
+    lines.compare(
+        "limits.body_bytes",
+        &body_bytes,
+        &after.body_bytes,
+        u64::to_string,
+    );
+}
+
+fn tls(old: Option<&Tls>, new: Option<&Tls>, lines: &mut Lines<'_>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return lines.say("tls added"),
+        (Some(_), None) => return lines.say("tls removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    for certificate in &new.certificates {
+        match old
+            .certificates
+            .iter()
+            .find(|other| other.path == certificate.path)
+        {
+            None => lines.say(format!("certificate {} added", certificate.path.display())),
+            Some(other) if other != certificate => lines.say(format!(
+                "certificate {} renewed",
+                certificate.path.display()
+            )),
+            Some(_) => {}
+        }
+    }
+    for certificate in &old.certificates {
+        if !new
+            .certificates
+            .iter()
+            .any(|other| other.path == certificate.path)
+        {
+            lines.say(format!(
+                "certificate {} removed",
+                certificate.path.display()
+            ));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Differences of pools and their backends.
+
+use super::{Change, Lines, Pair, Subject, duration_text, matched};
+use crate::plan::Pool;
+use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::strategy::{Spec, StickySpec};
+
+pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
+    for (name, pair) in matched(old, new, |pool| &pool.name) {
+        let mut lines = Lines {
+            subject: Subject::Pool(name),
+            changes,
+        };
+        match pair {
+            Pair::Added(new) => lines.say(format!("added with {}", count_text(new.backends.len()))),
+            Pair::Removed(old) => {
+                lines.say(format!("removed with {}", count_text(old.backends.len())))
+            }
+            Pair::Both(old, new) => pool(old, new, &mut lines),
+        }
+    }
+}
+
+fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
+    lines.compare("strategy", &old.strategy, &new.strategy, strategy_text);
+    for (_, pair) in matched(&old.backends, &new.backends, |backend| &backend.address) {
+        match pair {
+            Pair::Added(new) => lines.say(format!("backend {} added", new.address)),
+            Pair::Removed(old) => lines.say(format!("backend {} removed", old.address)),
+            Pair::Both(old, new) => backend(old, new, lines),
+        }
+    }
+    sticky(old.sticky.as_ref(), new.sticky.as_ref(), lines);
+    let (
+        PoolTimeouts {
+            connect,
+            response,
+            idle,
+        },
+        after,
+    ) = (old.timeouts, new.timeouts);
+    lines.durations([
+        ("timeouts.connect", connect, after.connect),
+        ("timeouts.response", response, after.response),
+        ("timeouts.idle", idle, after.idle),
+    ]);
+}
+
+fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
+    let BackendPlan {
+        address,
+        id,
+        weight,
+    } = old;
+    lines.compare(
+        &format!("weight of {address}"),
+        weight,
+        &new.weight,
+        u32::to_string,
+    );
+    lines.compare(&format!("id of {address}"), id, &new.id, |id| {
+        id.to_string()
+    });
+}
+
+fn sticky(old: Option<&StickySpec>, new: Option<&StickySpec>, lines: &mut Lines<'_>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return lines.say("sticky added"),
+        (Some(_), None) => return lines.say("sticky removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let StickySpec {
+        cookie,
+        keys,
+        same_site,
+        max_idle,
+        max_life,
+    } = old;
+    lines.compare("sticky.cookie", cookie, &new.cookie, |name| {
+        name.as_deref().unwrap_or("by default").to_owned()
+    });
+    if *keys != new.keys {
+        // Which secret it is, is nobody's business; how many sessions keep their backend, is the operator's.
+        let kept = keys.first().is_some_and(|key| new.keys.contains(key));
+        lines.say(if kept {
+            "sticky.secret changed, sessions are kept"
+        } else {
+            "sticky.secret changed, sessions lose their backend"
+        });
+    }
+    lines.compare("sticky.same_site", same_site, &new.same_site, |word| {
+        format!("{word:?}").to_lowercase()
+    });
+    lines.compare("sticky.max_idle", max_idle, &new.max_idle, |bound| {
+        bound.map_or_else(|| "none".to_owned(), duration_text)
+    });
+    lines.compare("sticky.max_life", max_life, &new.max_life, |bound| {
+        bound.map_or_else(|| "none".to_owned(), duration_text)
+    });
+}
+
+fn strategy_text(spec: &Spec) -> String {
+    match spec {
+        Spec::IpHash {
+            ipv4_prefix,
+            ipv6_prefix,
+        } => format!("ip-hash (/{ipv4_prefix}, /{ipv6_prefix})"),
+        Spec::LeastConnections
+        | Spec::Random
+        | Spec::RoundRobin
+        | Spec::TwoChoices
+        | Spec::Weighted => spec.name().to_owned(),
+    }
+}
+
+fn count_text(backends: usize) -> String {
+    match backends {
+        1 => "1 backend".to_owned(),
+        many => format!("{many} backends"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Differences of the process: `[server]`, `[admin]` and `[log]`.
+
+use std::path::Path;
+
+use super::{Change, Lines, Subject};
+use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level};
+use crate::plan::{Admin, Log, Server};
+
+pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
+    let mut lines = Lines {
+        subject: Subject::Server,
+        changes,
+    };
+    if old.workers != new.workers {
+        lines.say_restart(format!("workers {} -> {}", old.workers, new.workers));
+    }
+    lines.durations([
+        ("shutdown.delay", old.shutdown.delay, new.shutdown.delay),
+        (
+            "shutdown.deadline",
+            old.shutdown.deadline,
+            new.shutdown.deadline,
+        ),
+    ]);
+}
+
+/// Whoever steers by the admin address would lose it in the middle of steering: it stays until the process ends.
+pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<Change>) {
+    let mut lines = Lines {
+        subject: Subject::Admin,
+        changes,
+    };
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(new)) => lines.say_restart(format!("added on {}", new.address)),
+        (Some(_), None) => lines.say_restart("removed"),
+        (Some(old), Some(new)) => {
+            if old.address != new.address {
+                lines.say_restart(format!("address {} -> {}", old.address, new.address));
+            }
+        }
+    }
+}
+
+pub(super) fn log(old: &Log, new: &Log, changes: &mut Vec<Change>) {
+    let mut lines = Lines {
+        subject: Subject::Log,
+        changes,
+    };
+    lines.compare("level", &old.level, &new.level, |level| {
+        level_text(*level).to_owned()
+    });
+    let AccessLog { target, format } = &old.access;
+    lines.compare(
+        "access.path",
+        target,
+        &new.access.target,
+        |target| match target {
+            AccessTarget::File(path) => Path::display(path).to_string(),
+            AccessTarget::Off => "off".to_owned(),
+            AccessTarget::Stdout => "stdout".to_owned(),
+        },
+    );
+    lines.compare(
+        "access.format",
+        format,
+        &new.access.format,
+        |format| match format {
+            AccessFormat::Json => "json".to_owned(),
+            AccessFormat::Text => "text".to_owned(),
+        },
+    );
+}
+
+const fn level_text(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}

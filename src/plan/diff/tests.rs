@@ -1,0 +1,273 @@
+//! Differences as the log of a reload shows them.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::backend::Address;
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts};
+use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
+use crate::plan::{Admin, Listener, Log, Pool, Route, Server};
+use crate::route::{HostPattern, Matcher, PathPattern};
+use crate::strategy::{SameSite, Spec, StickyKey, StickySpec};
+
+fn plan() -> Plan {
+    Plan {
+        server: Server {
+            workers: 2,
+            shutdown: Shutdown {
+                delay: Duration::ZERO,
+                deadline: Duration::from_secs(30),
+            },
+        },
+        admin: Some(Admin {
+            address: listen("127.0.0.1:9900"),
+        }),
+        log: Log {
+            level: Level::Info,
+            access: AccessLog {
+                target: AccessTarget::Stdout,
+                format: AccessFormat::Json,
+            },
+        },
+        listeners: vec![Arc::new(web("web", "0.0.0.0:80"))],
+        routes: vec![to("all", "/", 0), to("pay", "/checkout", 0)],
+        pools: vec![shop()],
+    }
+}
+
+fn listen(text: &str) -> ListenAddress {
+    ListenAddress::Tcp(text.parse().unwrap())
+}
+
+fn web(name: &str, address: &str) -> Listener {
+    Listener {
+        name: Arc::from(name),
+        address: listen(address),
+        tls: None,
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        timeouts: ListenerTimeouts {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+        },
+        limits: ListenerLimits {
+            connections: 0,
+            header_bytes: 32_768,
+            headers: 100,
+            body_bytes: 0,
+        },
+    }
+}
+
+fn to(name: &str, prefix: &str, pool: usize) -> Route {
+    Route {
+        name: Arc::from(name),
+        matcher: Matcher {
+            hosts: Vec::new(),
+            path: PathPattern::Prefix(prefix.into()),
+        },
+        listeners: Vec::new(),
+        pool,
+    }
+}
+
+fn shop() -> Pool {
+    Pool {
+        name: Arc::from("shop"),
+        strategy: Spec::RoundRobin,
+        sticky: None,
+        backends: vec![member(9001, 1), member(9002, 2)],
+        timeouts: PoolTimeouts {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        },
+    }
+}
+
+fn member(port: u16, weight: u32) -> BackendPlan {
+    let address = Address::Tcp(([127, 0, 0, 1], port).into());
+    BackendPlan {
+        id: Arc::from(address.to_string()),
+        address,
+        weight,
+    }
+}
+
+fn sticky_by(secrets: &[&[u8]]) -> StickySpec {
+    StickySpec {
+        cookie: None,
+        keys: secrets
+            .iter()
+            .map(|secret| StickyKey::new(secret).unwrap())
+            .collect(),
+        same_site: SameSite::Auto,
+        max_idle: None,
+        max_life: None,
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Plan)) -> Vec<String> {
+    let mut new = plan();
+    change(&mut new);
+    diff(&plan(), &new)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn equal_plans_do_not_differ() {
+    assert!(changed(|_| {}).is_empty());
+}
+
+#[test]
+fn backends_are_known_by_their_address() {
+    let lines = changed(|plan| plan.pools[0].backends = vec![member(9003, 1), member(9002, 5)]);
+    assert_eq!(
+        lines,
+        [
+            "pool shop: backend 127.0.0.1:9003 added",
+            "pool shop: weight of 127.0.0.1:9002 2 -> 5",
+            "pool shop: backend 127.0.0.1:9001 removed",
+        ]
+    );
+}
+
+#[test]
+fn settings_of_a_pool() {
+    let lines = changed(|plan| {
+        let pool = &mut plan.pools[0];
+        pool.strategy = Spec::IpHash {
+            ipv4_prefix: 24,
+            ipv6_prefix: 64,
+        };
+        pool.sticky = Some(sticky_by(&[b"0123456789abcdef"]));
+        pool.timeouts.connect = Duration::from_millis(250);
+        pool.backends[0].id = Arc::from("b1");
+    });
+    assert_eq!(
+        lines,
+        [
+            "pool shop: strategy round-robin -> ip-hash (/24, /64)",
+            "pool shop: id of 127.0.0.1:9001 127.0.0.1:9001 -> b1",
+            "pool shop: sticky added",
+            "pool shop: timeouts.connect 1s -> 250ms",
+        ]
+    );
+}
+
+#[test]
+fn secrets_are_compared_and_not_shown() {
+    let mut old = plan();
+    old.pools[0].sticky = Some(sticky_by(&[b"0123456789abcdef"]));
+    let with = |secrets: &[&[u8]]| {
+        let mut new = plan();
+        new.pools[0].sticky = Some(sticky_by(secrets));
+        diff(&old, &new)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let rotated = with(&[b"fedcba9876543210", b"0123456789abcdef"]);
+    assert_eq!(
+        rotated,
+        ["pool shop: sticky.secret changed, sessions are kept"]
+    );
+    let replaced = with(&[b"fedcba9876543210"]);
+    assert_eq!(
+        replaced,
+        ["pool shop: sticky.secret changed, sessions lose their backend"]
+    );
+}
+
+#[test]
+fn what_needs_a_restart_says_so() {
+    let mut new = plan();
+    new.server.workers = 4;
+    new.admin = Some(Admin {
+        address: ListenAddress::Unix(PathBuf::from("/run/a.sock")),
+    });
+    let changes = diff(&plan(), &new);
+    assert!(changes.iter().all(|change| change.needs_restart));
+    let lines: Vec<_> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "server: workers 2 -> 4 (needs a restart)",
+            "admin: address 127.0.0.1:9900 -> unix:/run/a.sock (needs a restart)",
+        ]
+    );
+    assert_eq!(
+        changed(|plan| plan.admin = None),
+        ["admin: removed (needs a restart)"]
+    );
+}
+
+#[test]
+fn listeners_and_logs() {
+    let lines = changed(|plan| {
+        plan.log.level = Level::Debug;
+        plan.log.access.target = AccessTarget::File(PathBuf::from("access.log"));
+        let web_listener = Arc::make_mut(&mut plan.listeners[0]);
+        web_listener.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        web_listener.timeouts.idle = Duration::from_secs(3600);
+        plan.listeners
+            .insert(0, Arc::new(web("other", "0.0.0.0:81")));
+    });
+    assert_eq!(
+        lines,
+        [
+            "log: level info -> debug",
+            "log: access.path stdout -> access.log",
+            "listener other: added on 0.0.0.0:81",
+            "listener web: trusted proxy 192.0.2.0/24 added",
+            "listener web: trusted proxy 10.0.0.0/8 removed",
+            "listener web: timeouts.idle 1m -> 1h",
+        ]
+    );
+}
+
+#[test]
+fn routes_are_compared_by_names_not_by_indexes() {
+    let lines = changed(|plan| {
+        // The same pool and listener at another index are no change.
+        plan.pools.insert(
+            0,
+            Pool {
+                name: Arc::from("pay"),
+                ..shop()
+            },
+        );
+        plan.routes = vec![
+            to("all", "/", 1),
+            to("pay", "/pay", 0),
+            to("new", "/new", 0),
+        ];
+        plan.routes[1].matcher.hosts = vec![HostPattern::Exact("shop.example".into())];
+        plan.routes[1].listeners = vec![0];
+    });
+    assert_eq!(
+        lines,
+        [
+            "route pay: hosts any -> shop.example",
+            "route pay: path /checkout and below -> /pay and below",
+            "route pay: listeners all -> web",
+            "route pay: pool shop -> pay",
+            "route new: added to pool pay",
+            "pool pay: added with 2 backends",
+        ]
+    );
+}
+
+#[test]
+fn the_order_of_routes_is_a_setting() {
+    let lines = changed(|plan| plan.routes.reverse());
+    assert_eq!(
+        lines,
+        ["routes: order changed: among equally specific routes the first one wins"]
+    );
+    let lines = changed(|plan| drop(plan.routes.remove(0)));
+    assert_eq!(lines, ["route all: removed"]);
+}

@@ -1,0 +1,97 @@
+//! Listeners: an address on which clients connect, with its limits and deadlines.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An address on which clients connect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// The name in the configuration; a label in metrics and log.
+    pub name: Arc<str>,
+    /// Where it listens. What a reload compares: a listener whose address stays keeps its sockets.
+    pub address: ListenAddress,
+    /// TLS, if the listener has it.
+    pub tls: Option<Tls>,
+    /// Peers whose `X-Forwarded-*` are believed; nobody by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Deadlines towards clients.
+    pub timeouts: ListenerTimeouts,
+    /// Limits towards clients.
+    pub limits: ListenerLimits,
+}
+
+/// An address that can be listened on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// IPv4 or IPv6; port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// A Unix stream socket at this path.
+    Unix(PathBuf),
+}
+
+/// What a TLS listener shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// Certificates; the first is the default. Never empty.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate chain and its key, read and found to belong together.
+#[derive(Clone, PartialEq)]
+pub struct Certificate {
+    /// The file it came from, for messages.
+    pub path: PathBuf,
+    /// The chain, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key.
+    pub key: Arc<PrivateKeyDer<'static>>,
+}
+
+/// Deadlines towards clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// Until a head is complete; also for the TLS handshake.
+    pub header: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Between two pieces of a body, either way.
+    pub body: Duration,
+}
+
+/// Limits towards clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections at once; 0 for what the process's limit of open files leaves.
+    pub connections: usize,
+    /// Bytes of a request's head, first line included.
+    pub header_bytes: usize,
+    /// Fields of a request's head.
+    pub headers: usize,
+    /// Bytes of a request's body; 0 for no limit.
+    pub body_bytes: u64,
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", Path::display(path)),
+        }
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("path", &self.path)
+            .field("chain", &self.chain.len())
+            .field("key", &"redacted")
+            .finish()
+    }
+}

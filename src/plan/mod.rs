@@ -1,0 +1,40 @@
+//! What the operator wants: settings, validated, inert and comparable.
+//!
+//! *What enters*: values that `config` has checked. *What leaves*: the same, read by every room above.
+//! A plan that exists is right: names are resolved to indexes, files are read, addresses are resolved,
+//! units are applied. Nothing here runs, reads a file or looks at a clock; two plans can be compared,
+//! which is what [`diff`] does for the log of a reload.
+//!
+//! In reading order: [`listener`], [`route`], [`pool`], [`process`] (server, admin, log), [`diff`].
+//!
+//! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
+
+use std::sync::Arc;
+
+pub mod diff;
+pub mod listener;
+pub mod pool;
+pub mod process;
+pub mod route;
+
+pub use listener::Listener;
+pub use pool::Pool;
+pub use process::{Admin, Log, Server};
+pub use route::Route;
+
+/// Everything that one configuration says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The process.
+    pub server: Server,
+    /// Where to look and steer; absent when the configuration has no `[admin]`.
+    pub admin: Option<Admin>,
+    /// Logs.
+    pub log: Log,
+    /// Addresses for clients, in the order of the file.
+    pub listeners: Vec<Arc<Listener>>,
+    /// Routes, in the order of the file.
+    pub routes: Vec<Route>,
+    /// Pools, in the order of the file.
+    pub pools: Vec<Pool>,
+}

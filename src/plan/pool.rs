@@ -1,0 +1,44 @@
+//! Pools: backends with a strategy, stickiness and deadlines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Address;
+use crate::strategy::{Spec, StickySpec};
+
+/// A named group of backends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// The name in the configuration; a label in metrics and log.
+    pub name: Arc<str>,
+    /// How a backend is picked.
+    pub strategy: Spec,
+    /// Whether sessions keep their backend, and by which cookie.
+    pub sticky: Option<StickySpec>,
+    /// Never empty; each address once; not all of weight 0.
+    pub backends: Vec<BackendPlan>,
+    /// Deadlines towards backends.
+    pub timeouts: PoolTimeouts,
+}
+
+/// A backend as the operator wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendPlan {
+    /// Where it is, resolved.
+    pub address: Address,
+    /// What hash and cookie know it by: the id given, or the address as written.
+    pub id: Arc<str>,
+    /// Its share; 0 for no new traffic.
+    pub weight: u32,
+}
+
+/// Deadlines towards backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTimeouts {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// From the whole request sent to the response's head.
+    pub response: Duration,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+}

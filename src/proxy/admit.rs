@@ -1,0 +1,76 @@
+//! Is it a request that we take, for whom is it, and which pool answers it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::exchange::Exchange;
+use super::{Failure, Incoming};
+use crate::message::authority::{self, Authority};
+use crate::message::{Head, Method, Name, forwarded};
+use crate::snapshot::{Pool, View};
+use crate::telemetry::Cause;
+
+/// What routing and affinity need of a request that we take.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// Host and path, as they are for routing.
+    pub(super) authority: Authority,
+    /// Whether the peer is believed about who it speaks for.
+    pub(super) trusted: bool,
+    /// Whether the client came by TLS, as far as is known.
+    pub(super) https: bool,
+}
+
+/// Takes the request or refuses it. The target becomes origin-form.
+pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admitted, Failure> {
+    let Incoming { head, peer, .. } = request;
+    // A proxy that tunnels anywhere, or shows the fields that others added, serves attackers only.
+    if matches!(head.method(), Method::Connect | Method::Trace) {
+        return Err(Failure::before(Cause::MethodNotAllowed));
+    }
+    let mut authority =
+        authority::request_authority(head).map_err(|_| Failure::before(Cause::BadRequest))?;
+    authority.normalise(head, b"");
+    let nets = &x.listener.trusted_proxies;
+    let trusted = is_trusted(peer.address, nets);
+    if let Some(address) = peer.address {
+        x.client = Some(forwarded::client_address(head, address, nets));
+    }
+    Ok(Admitted {
+        authority,
+        trusted,
+        https: peer.tls || trusted && says_https(head),
+    })
+}
+
+/// Finds the route and with it the pool.
+pub(super) fn route<'v>(
+    request: &Incoming<'_>,
+    admitted: &Admitted,
+    view: &'v View,
+    x: &mut Exchange,
+) -> Result<&'v Pool, Failure> {
+    // A connection of a listener that is gone is served to its end by the routes of every listener.
+    let listener = x.listener_index.unwrap_or(usize::MAX);
+    let path = admitted.authority.path(&request.head);
+    let route = view
+        .routes
+        .find(admitted.authority.host(), path, listener)
+        .ok_or_else(|| Failure::before(Cause::NoRoute))?;
+    let route = route.0 as usize;
+    let pool = view.plan.routes[route].pool;
+    x.route = Some(route);
+    x.pool = Some(pool);
+    Ok(&view.pools[pool])
+}
+
+/// Whoever reaches a Unix socket was let to it by the file's permissions: a proxy on this machine.
+fn is_trusted(peer: Option<IpAddr>, nets: &[IpNet]) -> bool {
+    peer.is_none_or(|address| nets.iter().any(|net| net.contains(&address)))
+}
+
+fn says_https(head: &Head) -> bool {
+    head.first(Name::XForwardedProto)
+        .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+}

@@ -1,0 +1,197 @@
+//! One client request and everything done for it, as far as it is known.
+//!
+//! It takes the one view of the snapshot for its whole life, so a reload in between changes nothing for
+//! it, and it is dropped exactly once, when the answer's body is: the drop ends the claim and writes
+//! the record, whatever way the exchange went.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::record;
+use super::stream::cause_of_cut;
+use crate::backend::{Backend, InFlight};
+use crate::message::body::Ending;
+use crate::message::{Head, Name, hop_by_hop};
+use crate::plan::Listener;
+use crate::server::Peer;
+use crate::snapshot::View;
+use crate::telemetry::{AccessLog, Cause, StickyOutcome};
+use crate::worker::Worker;
+
+/// One client request and everything done for it.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) view: View,
+    pub(super) worker: Rc<Worker>,
+    pub(super) log: Rc<RefCell<AccessLog>>,
+    /// The listener that the request came by, and its index unless it has been removed.
+    pub(super) listener: Arc<Listener>,
+    pub(super) listener_index: Option<usize>,
+    pub(super) received: Instant,
+    pub(super) route: Option<usize>,
+    pub(super) pool: Option<usize>,
+    pub(super) client: Option<IpAddr>,
+    /// What the log wants and the head will not keep; absent when nothing is logged.
+    pub(super) story: Option<Box<Story>>,
+    pub(super) attempts: SmallVec<[Tried; 2]>,
+    pub(super) sticky: Option<StickyOutcome>,
+    /// The claim on the backend that answers.
+    pub(super) in_flight: Option<InFlight>,
+    /// The status of the answer; 0 until there is one.
+    pub(super) status: u16,
+    pub(super) cause: Option<Cause>,
+    pub(super) ending: Option<Ending>,
+    pub(super) body_bytes: u64,
+    pub(super) picked: Option<Duration>,
+    pub(super) connecting: Option<Duration>,
+    pub(super) first_byte: Option<Duration>,
+    request_id: Option<RequestId>,
+    expects_continue: bool,
+}
+
+/// What the log tells of a request.
+#[derive(Debug)]
+pub(super) struct Story {
+    pub(super) method: Box<[u8]>,
+    pub(super) path: Box<[u8]>,
+}
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) backend: Arc<Backend>,
+    pub(super) cause: Option<Cause>,
+    pub(super) begun: Instant,
+    /// Zero while it lasts.
+    pub(super) took: Duration,
+}
+
+/// Names one exchange in the log, towards the backend and towards the client.
+pub(super) type RequestId = SmallVec<[u8; 32]>;
+
+impl Exchange {
+    pub(super) fn open(
+        view: View,
+        worker: &Rc<Worker>,
+        log: &Rc<RefCell<AccessLog>>,
+        listener: Arc<Listener>,
+        listener_index: Option<usize>,
+        received: Instant,
+    ) -> Self {
+        Self {
+            view,
+            worker: Rc::clone(worker),
+            log: Rc::clone(log),
+            listener,
+            listener_index,
+            received,
+            route: None,
+            pool: None,
+            client: None,
+            story: None,
+            attempts: SmallVec::new(),
+            sticky: None,
+            in_flight: None,
+            status: 0,
+            cause: None,
+            ending: None,
+            body_bytes: 0,
+            picked: None,
+            connecting: None,
+            first_byte: None,
+            request_id: None,
+            expects_continue: false,
+        }
+    }
+
+    /// Notes what the head says before it is rewritten.
+    pub(super) fn begin(&mut self, head: &Head, peer: &Peer) {
+        self.client = peer.address;
+        self.expects_continue = hop_by_hop::expects_continue(head);
+        if self.log.borrow().is_on() {
+            let target = head.target();
+            let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+            self.story = Some(Box::new(Story {
+                method: head.method_bytes().into(),
+                path: target[..end].into(),
+            }));
+        }
+    }
+
+    /// The request's id: the one it brought if its sender is trusted, else one of ours.
+    pub(super) fn request_id(&mut self, head: &Head, trusted: bool) -> &RequestId {
+        let Self {
+            worker, request_id, ..
+        } = self;
+        request_id.get_or_insert_with(|| {
+            let brought = head
+                .first(Name::XRequestId)
+                .filter(|id| trusted && is_request_id(id));
+            brought.map_or_else(|| draw_id(worker), SmallVec::from_slice)
+        })
+    }
+
+    /// The request's id if it has been asked for.
+    pub(super) fn known_request_id(&self) -> Option<&[u8]> {
+        self.request_id.as_deref()
+    }
+
+    /// Whether the client waits for a 100 before it sends its body.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Notes that there is an answer.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Notes bytes of the answer's content handed to the client's connection.
+    pub(super) fn delivered(&mut self, n: u64) {
+        self.body_bytes += n;
+    }
+
+    /// Notes how the delivery ended.
+    pub(super) fn end(&mut self, how: Ending) {
+        self.ending = Some(how);
+        if let Ending::SourceFailed(failure) = how {
+            let cause = cause_of_cut(failure);
+            self.cause = Some(cause);
+            if let Some(last) = self.attempts.last_mut() {
+                last.cause = Some(cause);
+            }
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // First of all the claim: whoever sees the record must see the backend free.
+        self.in_flight = None;
+        record::write(self);
+    }
+}
+
+/// What may come from a trusted sender: enough for every usual form, harmless in a log.
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=128).contains(&id.len())
+        && id
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte))
+}
+
+fn draw_id(worker: &Worker) -> RequestId {
+    let bits = u128::from(worker.draw()) << 64 | u128::from(worker.draw());
+    (0..32)
+        .rev()
+        .map(|digit| HEX[(bits >> (4 * digit) & 0xf) as usize])
+        .collect()
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

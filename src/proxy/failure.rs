@@ -1,0 +1,131 @@
+//! What went wrong, and the only three questions that are asked of it.
+//!
+//! No wildcard arms here: a new cause must make the compiler visit each question.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use http::StatusCode;
+
+use crate::telemetry::Cause;
+use crate::upstream::SendError;
+
+/// Why an exchange has no response from a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Failure {
+    /// What happened.
+    pub cause: Cause,
+    /// Whether a byte of the request may have reached a backend.
+    pub sent: bool,
+    /// Whether a reused connection ended without a byte of response.
+    pub stale: bool,
+}
+
+/// Whose failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// Ours: the configuration, or a limit of ours.
+    Forecourt,
+    /// The backend's.
+    Upstream,
+}
+
+/// Whether the request may be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Nothing was sent.
+    Always,
+    /// The backend most likely closed the connection before the request came; but it cannot be known.
+    IfIdempotent,
+    /// It may have been acted on.
+    Never,
+}
+
+impl Failure {
+    /// A failure before anything was sent.
+    pub fn before(cause: Cause) -> Self {
+        Self {
+            cause,
+            sent: false,
+            stale: false,
+        }
+    }
+
+    /// The status of the reply.
+    pub fn status(&self) -> StatusCode {
+        status(self.cause)
+    }
+
+    /// Whose failure it is.
+    pub fn side(&self) -> Side {
+        match self.cause {
+            Cause::BadRequest
+            | Cause::BodyTooLarge
+            | Cause::ClientAborted
+            | Cause::HeadTooLarge
+            | Cause::HeaderTimeout
+            | Cause::MethodNotAllowed
+            | Cause::NoRoute
+            | Cause::RequestBodyTimeout
+            | Cause::TargetTooLong
+            | Cause::VersionUnsupported => Side::Client,
+            Cause::DescriptorsExhausted | Cause::NoBackend => Side::Forecourt,
+            Cause::BodyOverrun
+            | Cause::BodyTimeout
+            | Cause::BodyTruncated
+            | Cause::Closed
+            | Cause::ConnectFailed
+            | Cause::ConnectRefused
+            | Cause::ConnectTimeout
+            | Cause::Protocol
+            | Cause::Reset
+            | Cause::ResponseTimeout => Side::Upstream,
+        }
+    }
+
+    /// Whether the request may be sent once more.
+    pub fn replay(&self) -> Replay {
+        match self.side() {
+            Side::Client | Side::Forecourt => Replay::Never,
+            Side::Upstream if !self.sent => Replay::Always,
+            Side::Upstream if self.stale => Replay::IfIdempotent,
+            Side::Upstream => Replay::Never,
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self {
+            cause: error.cause,
+            sent: error.sent,
+            stale: error.stale,
+        }
+    }
+}
+
+/// The status of the reply to a cause.
+pub fn status(cause: Cause) -> StatusCode {
+    match cause {
+        Cause::BadRequest | Cause::ClientAborted => StatusCode::BAD_REQUEST,
+        Cause::NoRoute => StatusCode::NOT_FOUND,
+        Cause::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Cause::HeaderTimeout | Cause::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Cause::TargetTooLong => StatusCode::URI_TOO_LONG,
+        Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Cause::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        Cause::DescriptorsExhausted | Cause::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::ConnectTimeout | Cause::ResponseTimeout | Cause::BodyTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        Cause::BodyOverrun
+        | Cause::BodyTruncated
+        | Cause::Closed
+        | Cause::ConnectFailed
+        | Cause::ConnectRefused
+        | Cause::Protocol
+        | Cause::Reset => StatusCode::BAD_GATEWAY,
+    }
+}

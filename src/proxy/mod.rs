@@ -1,0 +1,205 @@
+//! The data path: one request, from its head to the last byte of its answer.
+//!
+//! *What enters*: a request off the wire (from `server`). *What leaves*: an answer whose body carries the
+//! claim on its backend, the rest of the upload, and the record of the exchange.
+//!
+//! [`Proxy::handle`] reads as the table of contents; the files in the order of the way: [`exchange`] (one
+//! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`affinity`]
+//! (what the strategy wants to know), [`request`] (the head that the backend sees), [`retry`] (pick, send,
+//! perhaps again), [`response`] (the head that the client sees), [`stream`] (the body that carries it
+//! all), [`failure`] (three questions to whatever went wrong), [`reply`] (failures become responses here
+//! and nowhere else), [`record`] (once, at the end).
+//!
+//! Deliberately absent: sockets, configuration, signals; which member is picked (`strategy`).
+
+mod admit;
+mod affinity;
+mod exchange;
+mod failure;
+mod record;
+mod reply;
+mod request;
+mod response;
+mod retry;
+mod stream;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use tokio::time::Instant;
+
+pub use failure::{Failure, Replay, Side, status};
+pub use stream::Outgoing;
+
+use crate::message::Head;
+use crate::plan::Listener;
+use crate::server::{Answer, Handler, ListenerKey, Peer, Request, Terms};
+use crate::snapshot::{Reader, View};
+use crate::telemetry::{AccessLog, Cause};
+use crate::upstream::{Response, Transport};
+use crate::worker::Worker;
+
+use exchange::Exchange;
+
+/// Answers the requests of one worker.
+#[derive(Debug)]
+pub struct Proxy<T> {
+    worker: Rc<Worker>,
+    reader: Reader,
+    transport: T,
+    log: Rc<RefCell<AccessLog>>,
+    listeners: RefCell<HashMap<ListenerKey, Known, RandomState>>,
+}
+
+/// A listener's address as connections know it, and where it stands in the generation seen last.
+#[derive(Debug)]
+struct Known {
+    listener: Arc<Listener>,
+    /// Its index in the plan of `generation`; `None` once it is no longer there.
+    index: Option<usize>,
+    generation: u64,
+}
+
+impl<T: Transport> Proxy<T> {
+    /// A proxy that sees generations through `reader`.
+    pub fn new(
+        worker: Rc<Worker>,
+        reader: Reader,
+        transport: T,
+        log: Rc<RefCell<AccessLog>>,
+    ) -> Self {
+        Self {
+            worker,
+            reader,
+            transport,
+            log,
+            listeners: RefCell::default(),
+        }
+    }
+
+    /// The way to the backends.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The generation of now.
+    pub fn view(&self) -> View {
+        self.reader.view()
+    }
+
+    /// The settings of a listener now; those of its last generation once it is gone. `first` are those it
+    /// had when the connection, or the socket, was made.
+    pub fn listener_now(&self, key: ListenerKey, first: &Arc<Listener>) -> Arc<Listener> {
+        self.listener(&self.reader.view(), key, first).0
+    }
+
+    /// The settings of a listener in `view`, and its index unless it has been removed.
+    fn listener(
+        &self,
+        view: &View,
+        key: ListenerKey,
+        first: &Arc<Listener>,
+    ) -> (Arc<Listener>, Option<usize>) {
+        let mut listeners = self.listeners.borrow_mut();
+        let known = listeners.entry(key).or_insert_with(|| Known {
+            listener: Arc::clone(first),
+            index: None,
+            generation: 0,
+        });
+        if known.generation != view.generation {
+            known.generation = view.generation;
+            let address = &known.listener.address;
+            let listeners = &view.plan.listeners;
+            known.index = listeners
+                .iter()
+                .position(|listener| listener.address == *address);
+            if let Some(index) = known.index {
+                known.listener = Arc::clone(&listeners[index]);
+            }
+        }
+        (Arc::clone(&known.listener), known.index)
+    }
+
+    async fn exchange<'c>(
+        &self,
+        request: &mut Incoming<'c>,
+        x: &mut Exchange,
+    ) -> Result<Response<T::Body<'c>>, Failure> {
+        let view = x.view.clone();
+        let admitted = admit::admit(request, x)?;
+        let pool = admit::route(request, &admitted, &view, x)?;
+        let inputs = affinity::extract(&admitted, &request.head, pool, x);
+        request::shape(&mut request.head, request.peer, &admitted, &inputs, pool, x);
+        let (mut response, slot) = retry::until_answered(self, pool, &inputs, request, x).await?;
+        response::shape(&mut response.head, pool, slot, &inputs, x);
+        Ok(response)
+    }
+}
+
+/// A request on its way through the spine.
+struct Incoming<'c> {
+    head: Head,
+    /// Away while an attempt has it.
+    body: Option<crate::message::body::RequestBody<'c>>,
+    peer: &'c Peer,
+}
+
+impl<T: Transport> Handler for Proxy<T> {
+    type Body<'c> = Outgoing<'c, T::Body<'c>>;
+
+    async fn handle<'c>(self: Rc<Self>, request: Request<'c>) -> Answer<Self::Body<'c>> {
+        let Request {
+            head,
+            body,
+            peer,
+            received,
+        } = request;
+        let mut x = self.open(peer, received);
+        let mut incoming = Incoming {
+            head,
+            body: Some(body),
+            peer,
+        };
+        x.begin(&incoming.head, peer);
+        let answer = match self.exchange(&mut incoming, &mut x).await {
+            Ok(response) => Outgoing::relay(response.head, response.body, x),
+            Err(failure) => reply::reply(failure.cause, &incoming.head, incoming.body.take(), x),
+        };
+        self.worker.give_head(incoming.head);
+        answer
+    }
+
+    fn refuse<'c>(
+        self: Rc<Self>,
+        cause: Cause,
+        head: Head,
+        peer: &'c Peer,
+        received: Instant,
+    ) -> Answer<Self::Body<'c>> {
+        let mut x = self.open(peer, received);
+        x.begin(&head, peer);
+        let answer = reply::reply(cause, &head, None, x);
+        self.worker.give_head(head);
+        answer
+    }
+
+    fn terms(&self, peer: &Peer) -> Terms {
+        let view = self.reader.view();
+        let (listener, index) = self.listener(&view, peer.listener, &peer.accepted_by);
+        Terms {
+            listener,
+            closing: index.is_none(),
+        }
+    }
+}
+
+impl<T: Transport> Proxy<T> {
+    fn open(&self, peer: &Peer, received: Instant) -> Exchange {
+        let view = self.reader.view();
+        let (listener, index) = self.listener(&view, peer.listener, &peer.accepted_by);
+        Exchange::open(view, &self.worker, &self.log, listener, index, received)
+    }
+}

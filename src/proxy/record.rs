@@ -1,0 +1,96 @@
+//! The record of an exchange: written once, when it ends, whatever way it went.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use smallvec::SmallVec;
+
+use super::exchange::Exchange;
+use crate::message::body::Ending;
+use crate::telemetry::access::{Attempt, Shown, Times};
+use crate::telemetry::{AccessRecord, Cause, CodeClass};
+
+/// Counts the exchange and logs it.
+pub(super) fn write(x: &mut Exchange) {
+    let total = x.received.elapsed();
+    let aborted =
+        x.ending != Some(Ending::Delivered) && !matches!(x.ending, Some(Ending::SourceFailed(_)));
+    if aborted && x.cause.is_none() {
+        x.cause = Some(Cause::ClientAborted);
+    }
+    let class = if aborted {
+        CodeClass::Aborted
+    } else {
+        CodeClass::of(x.status)
+    };
+    count(x, class, total);
+    if x.log.borrow().is_on() {
+        log(x, total);
+    }
+}
+
+fn count(x: &mut Exchange, class: CodeClass, total: Duration) {
+    let worker = x.worker.id();
+    if let Some(listener) = x.listener_index {
+        let route = x.view.route_meters(listener, x.route).at(worker);
+        route.requests[class.index()].add(1);
+        route.duration.observe(total);
+    }
+    let Some(last) = x.attempts.last_mut() else {
+        return;
+    };
+    if last.took.is_zero() {
+        last.took = last.begun.elapsed();
+        let cells = last.backend.meters().at(worker);
+        cells.requests[class.index()].add(1);
+        cells.duration.observe(last.took);
+        if let Some(cause) = last.cause {
+            cells.failures[cause.index()].add(1);
+        }
+    }
+}
+
+fn log(x: &Exchange, total: Duration) {
+    let attempts: SmallVec<[Attempt<'_>; 2]> = x
+        .attempts
+        .iter()
+        .map(|tried| Attempt {
+            backend: Shown(tried.backend.address()),
+            cause: tried.cause,
+            duration: tried.took,
+        })
+        .collect();
+    let plan = &x.view.plan;
+    let pool = x.pool.map(|pool| &x.view.pools[pool]);
+    let (method, path) = x
+        .story
+        .as_ref()
+        .map_or((&b""[..], &b""[..]), |story| (&story.method, &story.path));
+    x.log.borrow_mut().write(&AccessRecord {
+        timestamp: Timestamp::now(),
+        method,
+        path,
+        status: (x.status > 0).then_some(x.status),
+        body_bytes: x.body_bytes,
+        client: x.client,
+        request_id: x.known_request_id().unwrap_or_default(),
+        listener: &x.listener.name,
+        route: x.route.map(|route| &*plan.routes[route].name),
+        pool: pool.map(|pool| &*pool.name),
+        backend: x
+            .attempts
+            .last()
+            .map(|tried| Shown(tried.backend.address())),
+        strategy: pool.map(|pool| pool.strategy.name()),
+        sticky: x.sticky,
+        generation: x.view.generation,
+        error: x.cause,
+        attempts: &attempts,
+        times: Times {
+            queue: x.picked,
+            connect: x.connecting,
+            first_byte: x.first_byte,
+            total,
+        },
+    });
+}

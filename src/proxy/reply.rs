@@ -1,0 +1,110 @@
+//! Failures become responses here and nowhere else.
+//!
+//! A small body in the type that the client accepts, the code in `forecourt-error`, and the request's id,
+//! so that whoever is shown the page can tell the operator what to look for.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::exchange::Exchange;
+use super::failure::status;
+use super::stream::Outgoing;
+use crate::message::body::{AnswerBody, RequestBody};
+use crate::message::head::Version;
+use crate::message::{Head, Method, Name};
+use crate::server::Answer;
+use crate::telemetry::Cause;
+
+/// The reply to a request that failed for `cause`. `asked` is the request's head as far as it is known.
+pub(super) fn reply<'c, B: AnswerBody>(
+    cause: Cause,
+    asked: &Head,
+    unread: Option<RequestBody<'c>>,
+    mut x: Exchange,
+) -> Answer<Outgoing<'c, B>> {
+    x.cause = Some(cause);
+    let status = status(cause);
+    let id = String::from_utf8_lossy(x.request_id(asked, false)).into_owned();
+    let (kind, content) = body(Accepted::of(asked), cause, status, &id);
+    let mut head = x.worker.take_head();
+    head.set_response(
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default().as_bytes(),
+        Version::Http11,
+    );
+    head.push(b"content-type", kind.as_bytes());
+    head.push(b"cache-control", b"no-store");
+    head.push(b"forecourt-error", cause.as_str().as_bytes());
+    head.push(b"x-request-id", id.as_bytes());
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => head.push(b"retry-after", b"1"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            head.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        }
+        _ => {}
+    }
+    let head_only = asked.method() == Method::Head;
+    Outgoing::own(head, content, head_only, unread, x)
+}
+
+/// The types of body that a reply can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepted {
+    Html,
+    Json,
+    Text,
+}
+
+impl Accepted {
+    /// What the client names first; text if it names none of ours. Weights are not looked at: a client
+    /// that sends them names what it likes best first.
+    fn of(asked: &Head) -> Self {
+        let kinds = asked
+            .all(Name::Accept)
+            .flat_map(|value| value.split(|byte| *byte == b','));
+        for kind in kinds {
+            let kind = kind
+                .split(|byte| *byte == b';')
+                .next()
+                .unwrap_or_default()
+                .trim_ascii();
+            if kind.eq_ignore_ascii_case(b"text/html") {
+                return Self::Html;
+            }
+            if kind.eq_ignore_ascii_case(b"application/json")
+                || kind.eq_ignore_ascii_case(b"application/problem+json")
+            {
+                return Self::Json;
+            }
+            if kind.eq_ignore_ascii_case(b"text/plain") {
+                return Self::Text;
+            }
+        }
+        Self::Text
+    }
+}
+
+fn body(accepted: Accepted, cause: Cause, status: StatusCode, id: &str) -> (&'static str, Vec<u8>) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let number = status.as_u16();
+    match accepted {
+        Accepted::Html => (
+            "text/html; charset=utf-8",
+            format!(
+                "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{number} {reason}</title></head>\
+                 <body><h1>{number} {reason}</h1><p>{cause} &middot; request {id}</p></body></html>\n"
+            )
+            .into_bytes(),
+        ),
+        Accepted::Json => (
+            "application/problem+json",
+            // RFC 9457.
+            format!(
+                "{}\n",
+                json!({"type": "about:blank", "title": reason, "status": number, "code": cause.as_str(), "request_id": id})
+            )
+            .into_bytes(),
+        ),
+        Accepted::Text => ("text/plain; charset=utf-8", format!("{number} {reason}: {cause} (request {id})\n").into_bytes()),
+    }
+}

@@ -1,0 +1,177 @@
+//! The body of an answer: it carries the exchange, and the request ends with it.
+
+use std::task::{Context, Poll};
+
+use super::exchange::Exchange;
+use crate::message::Head;
+use crate::message::body::{
+    AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
+};
+use crate::server::Answer;
+use crate::telemetry::Cause;
+
+/// The body of an answer on its way to the client. Dropping it ends the exchange.
+#[derive(Debug)]
+pub struct Outgoing<'c, B> {
+    source: Source<'c, B>,
+    exchange: Exchange,
+}
+
+#[derive(Debug)]
+enum Source<'c, B> {
+    Backend(B),
+    Own(Own<'c>),
+}
+
+/// A reply of our own.
+#[derive(Debug)]
+struct Own<'c> {
+    content: Vec<u8>,
+    used: usize,
+    head_only: bool,
+    /// What the client is still sending; dropped if it is little, so that its connection lives on.
+    unread: Unread<'c>,
+    dropped: usize,
+}
+
+#[derive(Debug)]
+enum Unread<'c> {
+    /// Nothing, or what will be read and dropped.
+    Dropped(Option<RequestBody<'c>>),
+    /// More than will be read.
+    Left,
+}
+
+impl<'c, B: AnswerBody> Outgoing<'c, B> {
+    /// A backend's response.
+    pub(super) fn relay(head: Head, body: B, mut exchange: Exchange) -> Answer<Self> {
+        exchange.answered(head.status());
+        Answer {
+            head,
+            body: Self {
+                source: Source::Backend(body),
+                exchange,
+            },
+            last: false,
+        }
+    }
+
+    /// A reply of our own. `unread` is what the client may still be sending.
+    pub(super) fn own(
+        head: Head,
+        content: Vec<u8>,
+        head_only: bool,
+        unread: Option<RequestBody<'c>>,
+        mut exchange: Exchange,
+    ) -> Answer<Self> {
+        exchange.answered(head.status());
+        let last = unread.as_ref().is_some_and(|body| match body.length() {
+            Length::Absent { .. } => false,
+            // It may wait for a 100 that never comes, or send for ever.
+            Length::Exact(length) => exchange.expects_continue() || length > DROPPED_MOST as u64,
+            Length::Unknown => true,
+        });
+        Answer {
+            head,
+            body: Self {
+                source: Source::Own(Own {
+                    content,
+                    used: 0,
+                    head_only,
+                    unread: if last {
+                        Unread::Left
+                    } else {
+                        Unread::Dropped(unread)
+                    },
+                    dropped: 0,
+                }),
+                exchange,
+            },
+            last,
+        }
+    }
+}
+
+impl Own<'_> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+        let body = match &mut self.unread {
+            Unread::Dropped(Some(body)) => body,
+            Unread::Dropped(None) => return Poll::Ready(Upload::Whole),
+            Unread::Left => return Poll::Ready(Upload::Unfinished),
+        };
+        loop {
+            let n = match body.poll_piece(cx) {
+                Poll::Ready(Ok(Some(Piece::Data(bytes)))) => bytes.len(),
+                Poll::Ready(Ok(Some(Piece::Trailers(_)) | None)) => {
+                    return Poll::Ready(Upload::Whole);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Upload::Unfinished),
+                Poll::Pending => return Poll::Pending,
+            };
+            body.consume(n);
+            self.dropped += n;
+            if self.dropped > DROPPED_MOST {
+                return Poll::Ready(Upload::Unfinished);
+            }
+        }
+    }
+}
+
+impl<B: Body> Body for Outgoing<'_, B> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        match &mut self.source {
+            Source::Backend(body) => body.poll_piece(cx),
+            Source::Own(own) if own.head_only || own.used == own.content.len() => {
+                Poll::Ready(Ok(None))
+            }
+            Source::Own(own) => Poll::Ready(Ok(Some(Piece::Data(&own.content[own.used..])))),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match &mut self.source {
+            Source::Backend(body) => body.consume(n),
+            Source::Own(own) => own.used += n,
+        }
+    }
+
+    fn length(&self) -> Length {
+        match &self.source {
+            Source::Backend(body) => body.length(),
+            Source::Own(own) if own.head_only => Length::Absent {
+                announced: Some(own.content.len() as u64),
+            },
+            Source::Own(own) => Length::Exact(own.content.len() as u64),
+        }
+    }
+}
+
+impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+        match &mut self.source {
+            Source::Backend(body) => body.poll_upload(cx),
+            Source::Own(own) => own.poll_upload(cx),
+        }
+    }
+
+    fn delivered(&mut self, n: u64) {
+        self.exchange.delivered(n);
+    }
+
+    fn end(&mut self, how: Ending) {
+        self.exchange.end(how);
+    }
+}
+
+/// The cause that an answer cut on its way is recorded with.
+pub(super) fn cause_of_cut(failure: BodyFailure) -> Cause {
+    match failure {
+        BodyFailure::Cut => Cause::BodyTruncated,
+        BodyFailure::Malformed => Cause::Protocol,
+        BodyFailure::Overrun | BodyFailure::TooLarge => Cause::BodyOverrun,
+        BodyFailure::TimedOut => Cause::BodyTimeout,
+    }
+}
+
+/// Bytes of a request's body that are read and dropped behind a reply of our own.
+const DROPPED_MOST: usize = 256 * 1024;

@@ -1,0 +1,237 @@
+//! The table of routes: built once for a configuration, asked once for each request.
+//!
+//! Host, path and listener are found by hashing, level by level in the order of precedence that the
+//! room's story writes down. Within one place of the table (one host, one path) what is left to decide
+//! is the listener and the position, so each place holds a short list, best first.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use smallvec::SmallVec;
+
+use super::host::HostPattern;
+use super::path::{PathPattern, PathRegex};
+use super::{Matcher, view};
+
+/// A route's position in the configuration, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub u32);
+
+/// All routes of a configuration, made to be searched. Immutable.
+#[derive(Default)]
+pub struct RouteTable {
+    hosts: AHashMap<Box<[u8]>, Paths>,
+    /// By suffix, its first dot included.
+    wildcards: AHashMap<Box<[u8]>, Paths>,
+    longest_suffix: usize,
+    any_host: Paths,
+    routes: u32,
+}
+
+/// The routes of one host.
+#[derive(Default)]
+struct Paths {
+    exact: AHashMap<Box<[u8]>, Choices>,
+    regexes: Vec<(PathRegex, Choice)>,
+    /// Without the slash at their end, so that `/` is the empty one.
+    prefixes: AHashMap<Box<[u8]>, Choices>,
+    /// The lengths that prefixes have, each once, longest first.
+    prefix_lengths: Vec<usize>,
+    any: Choices,
+}
+
+/// The routes of one host and path, best first.
+#[derive(Default)]
+struct Choices(SmallVec<[Choice; 1]>);
+
+#[derive(Clone)]
+struct Choice {
+    route: RouteId,
+    /// Absent for every listener.
+    listeners: Option<Arc<[usize]>>,
+}
+
+impl RouteTable {
+    /// Builds the table. Each route comes with the indexes of its listeners, none for all of them; a
+    /// route's id is its position in `routes`.
+    pub fn build<'a>(routes: impl IntoIterator<Item = (&'a Matcher, &'a [usize])>) -> Self {
+        let mut table = Self::default();
+        let mut later = Vec::new();
+        for (matcher, listeners) in routes {
+            let route = RouteId(table.routes);
+            table.routes += 1;
+            // Those that name listeners go in first, so that everywhere the order of insertion is that of precedence.
+            if listeners.is_empty() {
+                later.push((matcher, route));
+            } else {
+                let listeners = Some(listeners.into());
+                table.insert(matcher, &Choice { route, listeners });
+            }
+        }
+        for (matcher, route) in later {
+            let listeners = None;
+            table.insert(matcher, &Choice { route, listeners });
+        }
+        table.seal();
+        table
+    }
+
+    /// Finds the route that takes a request. `host` is in lower case and without a port, empty if there is
+    /// none; `path` is as received, without its query; `listener` is the index of the listener it came by.
+    pub fn find(&self, host: &[u8], path: &[u8], listener: usize) -> Option<RouteId> {
+        let mut room = view::Room::new();
+        let path = view::of(path, &mut room);
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        self.hosts
+            .get(host)
+            .and_then(|paths| paths.find(path, listener))
+            .or_else(|| self.find_wildcard(host, path, listener))
+            .or_else(|| self.any_host.find(path, listener))
+    }
+
+    /// Number of routes.
+    pub fn len(&self) -> usize {
+        self.routes as usize
+    }
+
+    /// Whether there is no route.
+    pub fn is_empty(&self) -> bool {
+        self.routes == 0
+    }
+
+    fn find_wildcard(&self, host: &[u8], path: &[u8], listener: usize) -> Option<RouteId> {
+        // Suffixes are bounded by DNS, so a host of ten thousand dots costs no more than its end.
+        let start = host.len().saturating_sub(self.longest_suffix).max(1);
+        let end = host.get(start..)?;
+        memchr::memchr_iter(b'.', end)
+            .filter_map(|dot| self.wildcards.get(&end[dot..]))
+            .find_map(|paths| paths.find(path, listener))
+    }
+
+    fn insert(&mut self, matcher: &Matcher, choice: &Choice) {
+        if matcher.hosts.is_empty() {
+            self.any_host.insert(&matcher.path, choice);
+        }
+        for host in &matcher.hosts {
+            let (map, name) = match host {
+                HostPattern::Exact(name) => (&mut self.hosts, name),
+                HostPattern::Wildcard(suffix) => (&mut self.wildcards, suffix),
+            };
+            let name = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
+            map.entry(name).or_default().insert(&matcher.path, choice);
+        }
+    }
+
+    fn seal(&mut self) {
+        self.longest_suffix = self
+            .wildcards
+            .keys()
+            .map(|suffix| suffix.len())
+            .max()
+            .unwrap_or(0);
+        let named = self.hosts.values_mut().chain(self.wildcards.values_mut());
+        for paths in named.chain([&mut self.any_host]) {
+            paths.seal();
+        }
+    }
+}
+
+impl Paths {
+    fn find(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+        self.exact
+            .get(path)
+            .and_then(|choices| choices.find(listener))
+            .or_else(|| self.find_regex(path, listener))
+            .or_else(|| self.find_prefix(path, listener))
+            .or_else(|| self.any.find(listener))
+    }
+
+    fn find_regex(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+        self.regexes
+            .iter()
+            .find(|(regex, choice)| choice.serves(listener) && regex.finds(path))
+            .map(|(_, choice)| choice.route)
+    }
+
+    fn find_prefix(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+        self.prefix_lengths
+            .iter()
+            .filter(|length| {
+                path.get(**length)
+                    .map_or(**length == path.len(), |next| *next == b'/')
+            })
+            .filter_map(|length| self.prefixes.get(&path[..*length]))
+            .find_map(|choices| choices.find(listener))
+    }
+
+    fn insert(&mut self, pattern: &PathPattern, choice: &Choice) {
+        let mut room = view::Room::new();
+        match pattern {
+            PathPattern::Any => self.any.insert(choice),
+            PathPattern::Exact(path) => {
+                let path = view::of(path.as_bytes(), &mut room);
+                self.exact.entry(path.into()).or_default().insert(choice);
+            }
+            PathPattern::Prefix(prefix) => {
+                let prefix = view::of(prefix.as_bytes(), &mut room);
+                let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+                self.prefixes
+                    .entry(prefix.into())
+                    .or_default()
+                    .insert(choice);
+            }
+            PathPattern::Regex(regex) => self.regexes.push((regex.clone(), choice.clone())),
+        }
+    }
+
+    fn seal(&mut self) {
+        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+        self.prefix_lengths
+            .sort_unstable_by(|one, other| other.cmp(one));
+        self.prefix_lengths.dedup();
+        self.prefix_lengths.shrink_to_fit();
+    }
+}
+
+impl Choices {
+    fn find(&self, listener: usize) -> Option<RouteId> {
+        self.0
+            .iter()
+            .find(|choice| choice.serves(listener))
+            .map(|choice| choice.route)
+    }
+
+    /// Adds a choice unless those before it leave it nothing to take; so there are never more choices
+    /// than listeners and one.
+    fn insert(&mut self, choice: &Choice) {
+        let adds = match &choice.listeners {
+            None => self.0.iter().all(|earlier| earlier.listeners.is_some()),
+            Some(listeners) => listeners
+                .iter()
+                .any(|listener| self.find(*listener).is_none()),
+        };
+        if adds {
+            self.0.push(choice.clone());
+        }
+    }
+}
+
+impl Choice {
+    fn serves(&self, listener: usize) -> bool {
+        self.listeners
+            .as_ref()
+            .is_none_or(|listeners| listeners.contains(&listener))
+    }
+}
+
+impl fmt::Debug for RouteTable {
+    /// Says how much there is; a hundred thousand routes are no help to anyone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteTable")
+            .field("routes", &self.routes)
+            .field("hosts", &self.hosts.len())
+            .field("wildcards", &self.wildcards.len())
+            .finish_non_exhaustive()
+    }
+}

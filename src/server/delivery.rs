@@ -1,0 +1,156 @@
+//! Both directions at once, until the answer has gone out and the request has come in.
+//!
+//! A response that ends before its request keeps the upload going; an answer that fails on its way is
+//! cut so that the client can see it.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Answer;
+use super::h1::Wire;
+use crate::h1::write::{self, Connection};
+use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
+use crate::message::head::Version;
+use crate::worker::pump::{Coding, PumpFailure, Side};
+use crate::worker::stream::PeerState;
+use crate::worker::{Pump, Timer, Worker};
+
+/// The way to the client.
+#[derive(Debug)]
+pub(super) struct Way<'a> {
+    pub(super) wire: &'a RefCell<Wire>,
+    pub(super) timer: &'a Timer,
+    pub(super) body_timeout: Duration,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+}
+
+/// What a delivery leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The connection is ready for the next request, since this moment.
+    Clean(Instant),
+    /// All went well, and the connection ends here.
+    Close,
+    /// The answer is out, but the client may still be sending: read on a little before closing.
+    Linger,
+    /// The connection is of no more use.
+    Broken,
+}
+
+/// Writes the answer, moves the rest of the upload, and says how it ended to the answer's body.
+pub(super) async fn deliver<B: AnswerBody>(
+    way: Way<'_>,
+    answer: Answer<B>,
+    worker: &Worker,
+) -> Outcome {
+    let Answer {
+        head,
+        mut body,
+        last,
+    } = answer;
+    let coding = Coding::choose(body.length(), way.version >= Version::Http11);
+    let keep_alive = way.keep_alive && !last && coding != Coding::UntilClose;
+    let connection = if keep_alive {
+        Connection::KeepAlive
+    } else {
+        Connection::Close
+    };
+    write::response_head(
+        &head,
+        body.length(),
+        connection,
+        way.version,
+        way.wire.borrow_mut().output.append(),
+    );
+    worker.give_head(head);
+    let mut delivery = Delivery {
+        way: &way,
+        pump: Pump::new(coding),
+        upload: None,
+        stalled: false,
+    };
+    let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
+    let upload = delivery.upload;
+    body.end(ending);
+    match ending {
+        Ending::Delivered if upload != Some(Upload::Whole) => Outcome::Linger,
+        Ending::Delivered if keep_alive => Outcome::Clean(Instant::now()),
+        Ending::Delivered => Outcome::Close,
+        Ending::SourceFailed(_) if coding == Coding::UntilClose => {
+            // Nothing but a reset tells this client that the end it sees is not the end.
+            way.wire.borrow().stream.reset_on_close();
+            Outcome::Broken
+        }
+        Ending::ClientGone | Ending::ClientStalled | Ending::SourceFailed(_) => Outcome::Broken,
+    }
+}
+
+struct Delivery<'a> {
+    way: &'a Way<'a>,
+    pump: Pump,
+    upload: Option<Upload>,
+    /// Whether the deadline of a stall is running.
+    stalled: bool,
+}
+
+impl Delivery<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
+        if self.upload.is_none()
+            && let Poll::Ready(upload) = body.poll_upload(cx)
+        {
+            self.upload = Some(upload);
+            if upload == Upload::Failed {
+                return Poll::Ready(Ending::ClientGone);
+            }
+        }
+        if self.pump.is_done() {
+            // The answer is out and the upload goes on: its own deadline bounds it.
+            return if self.upload.is_some() {
+                Poll::Ready(Ending::Delivered)
+            } else {
+                Poll::Pending
+            };
+        }
+        let mut moved = 0;
+        let polled = {
+            let mut wire = self.way.wire.borrow_mut();
+            let Wire { stream, output } = &mut *wire;
+            self.pump.poll(cx, body, (stream, output), &mut moved)
+        };
+        body.delivered(moved);
+        match polled {
+            Poll::Ready(Ok(())) if self.upload.is_some() => Poll::Ready(Ending::Delivered),
+            Poll::Ready(Ok(())) => Poll::Pending,
+            Poll::Ready(Err(PumpFailure::Sink(_))) => Poll::Ready(Ending::ClientGone),
+            Poll::Ready(Err(PumpFailure::Source(failure))) => {
+                Poll::Ready(Ending::SourceFailed(failure))
+            }
+            Poll::Pending => self.poll_stall(cx, moved > 0),
+        }
+    }
+
+    /// Nothing moves now: looks whether the client is there, and whether this has lasted too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Ending> {
+        if self.pump.waits_for() == Side::Source
+            && self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone)
+        {
+            return Poll::Ready(Ending::ClientGone);
+        }
+        if moved || !self.stalled {
+            self.stalled = true;
+            self.way.timer.set(Instant::now() + self.way.body_timeout);
+        }
+        self.way
+            .timer
+            .poll_expired(cx)
+            .map(|()| match self.pump.waits_for() {
+                Side::Sink => Ending::ClientStalled,
+                Side::Source => Ending::SourceFailed(BodyFailure::TimedOut),
+            })
+    }
+}

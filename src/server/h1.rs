@@ -1,0 +1,432 @@
+//! The life of an HTTP/1 connection: read a head, have it answered, deliver the answer, again.
+//!
+//! One task for each connection, and within it no second task, channel or wake-up. Between two requests
+//! the connection holds no buffer, only its small future; what an exchange needs is boxed while it lasts.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::delivery::{self, Outcome};
+use super::request_body::RequestReader;
+use super::{Answer, Handler, Peer, Request, Terms};
+use crate::h1::{self, HeadErrorKind, HeadScan, Limits};
+use crate::message::body::{Body, Interim, RequestBody};
+use crate::message::framing::{self, Framing};
+use crate::message::head::Version;
+use crate::message::{Head, hop_by_hop};
+use crate::telemetry::Cause;
+use crate::worker::stream::PeerState;
+use crate::worker::{Buffer, Output, Phase, Stream, Timer, Worker};
+
+/// Serves a connection until it ends. Dropping the future closes it at once.
+pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worker: Rc<Worker>) {
+    let wire = RefCell::new(Wire {
+        stream,
+        output: Output::default(),
+    });
+    let timer = worker.timer();
+    let mut input = Input::default();
+    let mut since = Instant::now();
+    loop {
+        let terms = handler.terms(&peer);
+        let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
+        let mut connection = Connection {
+            wire: &wire,
+            input: &mut input,
+            timer: &timer,
+            worker: &worker,
+            peer: &peer,
+            terms,
+        };
+        // Boxed while it lasts: an idle connection is to be small.
+        let next = match got {
+            NextHead::Closed => return,
+            NextHead::Refused(cause) => Box::pin(refuse(&mut connection, &handler, cause)).await,
+            NextHead::Whole(length) => Box::pin(exchange(&mut connection, &handler, length)).await,
+        };
+        match next {
+            Next::Again(at) => since = at,
+            Next::Close => return,
+            Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
+        }
+    }
+}
+
+/// The socket and what waits to be written to it.
+#[derive(Debug)]
+pub struct Wire {
+    /// The socket.
+    pub stream: Stream,
+    /// What waits.
+    pub output: Output,
+}
+
+/// What has been read and not yet understood.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The bytes.
+    pub buffer: Buffer,
+    scan: HeadScan,
+}
+
+/// A connection during one exchange.
+#[derive(Debug)]
+pub struct Connection<'a> {
+    pub(super) wire: &'a RefCell<Wire>,
+    pub(super) input: &'a mut Input,
+    pub(super) timer: &'a Timer,
+    pub(super) worker: &'a Worker,
+    pub(super) peer: &'a Peer,
+    pub(super) terms: Terms,
+}
+
+/// What comes after an exchange.
+#[derive(Debug)]
+enum Next {
+    Again(Instant),
+    Close,
+    Linger,
+}
+
+enum NextHead {
+    /// The input begins with a head of this many bytes.
+    Whole(usize),
+    /// The client has nothing more to say, or said nothing in time.
+    Closed,
+    Refused(Cause),
+}
+
+/// Waits for a whole head. The input holds it when this returns [`NextHead::Whole`]. Cancel-safe.
+async fn next_head(
+    wire: &RefCell<Wire>,
+    input: &mut Input,
+    timer: &Timer,
+    worker: &Worker,
+    terms: &Terms,
+    since: Instant,
+) -> NextHead {
+    let limits = limits(terms);
+    let mut phase = Waiting::Idle;
+    timer.set(since + terms.listener.timeouts.idle);
+    poll_fn(|cx| {
+        loop {
+            input.skip_empty_lines();
+            match input.find_head(&limits) {
+                Ok(Some(length)) => return Poll::Ready(NextHead::Whole(length)),
+                Ok(None) => {}
+                Err(cause) => return Poll::Ready(NextHead::Refused(cause)),
+            }
+            if phase == Waiting::Idle && !input.buffer.is_empty() {
+                phase = Waiting::Head;
+                timer.set(Instant::now() + terms.listener.timeouts.header);
+            }
+            let most = limits.head_bytes.max(Buffer::SMALL) + SPARE_ROOM;
+            if !input
+                .buffer
+                .make_room(worker.buffers(), Buffer::SMALL, most)
+            {
+                return Poll::Ready(NextHead::Refused(Cause::HeadTooLarge));
+            }
+            match wire.borrow_mut().stream.poll_read(cx, &mut input.buffer) {
+                Poll::Ready(Ok(0)) if phase == Waiting::Head => {
+                    return Poll::Ready(NextHead::Closed);
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(NextHead::Closed),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    if input.buffer.is_empty() {
+                        worker.buffers().take_back(&mut input.buffer);
+                    }
+                    return poll_waiting(phase, terms, timer, worker, cx);
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Idle,
+    Head,
+}
+
+fn poll_waiting(
+    phase: Waiting,
+    terms: &Terms,
+    timer: &Timer,
+    worker: &Worker,
+    cx: &mut Context<'_>,
+) -> Poll<NextHead> {
+    if phase == Waiting::Idle && worker.phase() == Phase::Draining {
+        // A request may be on its way: closing now would lose it.
+        let until = worker.idle_grace_until().unwrap_or_else(Instant::now);
+        timer.set(until.min(Instant::now() + terms.listener.timeouts.idle));
+    }
+    if timer.poll_expired(cx).is_pending() {
+        return Poll::Pending;
+    }
+    Poll::Ready(match phase {
+        Waiting::Idle => NextHead::Closed,
+        Waiting::Head => NextHead::Refused(Cause::HeaderTimeout),
+    })
+}
+
+/// One exchange: the head at the front of the input is parsed, answered, and the answer delivered.
+async fn exchange<H: Handler>(
+    connection: &mut Connection<'_>,
+    handler: &Rc<H>,
+    length: usize,
+) -> Next {
+    let received = Instant::now();
+    let (head, framing) = match connection.take_head(length) {
+        Ok(both) => both,
+        Err((cause, head)) => return refuse_with(connection, handler, cause, head, received).await,
+    };
+    let asked = Asked {
+        version: head.version(),
+        keep_alive: hop_by_hop::keep_alive(&head),
+    };
+    let interim = Informer {
+        wire: connection.wire,
+        version: asked.version,
+    };
+    let (wire, timer, worker, peer) = (
+        connection.wire,
+        connection.timer,
+        connection.worker,
+        connection.peer,
+    );
+    let body_timeout = connection.terms.listener.timeouts.body;
+    timer.clear();
+    let mut reader = RequestReader::new(connection, framing);
+    let too_large = reader.announces_too_much();
+    if too_large {
+        drop(reader);
+        return refuse_with(connection, handler, Cause::BodyTooLarge, head, received).await;
+    }
+    let source: Option<&mut dyn Body> = if framing == Framing::None {
+        None
+    } else {
+        Some(&mut reader)
+    };
+    let body = RequestBody::new(source, Some(&interim));
+    let request = Request {
+        head,
+        body,
+        peer,
+        received,
+    };
+    let Some(answer) = answered_or_gone(wire, Rc::clone(handler).handle(request)).await else {
+        return Next::Close;
+    };
+    let closing = handler.terms(peer).closing || worker.phase() == Phase::Draining;
+    let way = delivery::Way {
+        wire,
+        timer,
+        body_timeout,
+        version: asked.version,
+        keep_alive: asked.keep_alive && !closing,
+    };
+    let outcome = delivery::deliver(way, answer, worker).await;
+    drop(reader);
+    after(connection, outcome)
+}
+
+struct Asked {
+    version: Version,
+    keep_alive: bool,
+}
+
+/// Polls the handler and watches the client: one that is gone needs no answer.
+///
+/// A FIN behind a whole request is no farewell (RFC 9112 section 9.6): the answer still goes out.
+async fn answered_or_gone<B>(
+    wire: &RefCell<Wire>,
+    answer: impl Future<Output = Answer<B>>,
+) -> Option<Answer<B>> {
+    let mut answer = std::pin::pin!(answer);
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let mut wire = wire.borrow_mut();
+        let Wire { stream, output } = &mut *wire;
+        if !output.is_empty() {
+            // An interim response that did not go out at once. A failure shows as a client that is gone.
+            let _ = output.poll_flush(stream, cx);
+        }
+        match stream.poll_peer(cx) {
+            Poll::Ready(PeerState::Gone) => Poll::Ready(None),
+            Poll::Ready(PeerState::BytesWaiting | PeerState::HalfClosed) | Poll::Pending => {
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn after(connection: &mut Connection<'_>, outcome: Outcome) -> Next {
+    match outcome {
+        Outcome::Clean(at) => {
+            connection.wire.borrow_mut().output.release();
+            Next::Again(at)
+        }
+        Outcome::Close if connection.input.buffer.is_empty() => Next::Close,
+        Outcome::Close | Outcome::Linger => Next::Linger,
+        Outcome::Broken => Next::Close,
+    }
+}
+
+async fn refuse<H: Handler>(
+    connection: &mut Connection<'_>,
+    handler: &Rc<H>,
+    cause: Cause,
+) -> Next {
+    let head = connection.worker.take_head();
+    refuse_with(connection, handler, cause, head, Instant::now()).await
+}
+
+/// Answers what cannot be handled, and ends the connection: where its next request begins is unknown.
+async fn refuse_with<H: Handler>(
+    connection: &mut Connection<'_>,
+    handler: &Rc<H>,
+    cause: Cause,
+    head: Head,
+    received: Instant,
+) -> Next {
+    let version = head.version();
+    let answer = Rc::clone(handler).refuse(cause, head, connection.peer, received);
+    let way = delivery::Way {
+        wire: connection.wire,
+        timer: connection.timer,
+        body_timeout: connection.terms.listener.timeouts.body,
+        version,
+        keep_alive: false,
+    };
+    match delivery::deliver(way, answer, connection.worker).await {
+        Outcome::Broken => Next::Close,
+        Outcome::Clean(_) | Outcome::Close | Outcome::Linger => Next::Linger,
+    }
+}
+
+/// Ends our side and reads on for a while: closing a socket with unread bytes would reset the connection,
+/// and the reset may overtake the answer (RFC 9112 section 9.6).
+async fn linger(wire: &RefCell<Wire>, input: &mut Input, timer: &Timer, worker: &Worker) {
+    timer.set(Instant::now() + LINGER);
+    let mut shut = false;
+    let mut left = LINGER_BYTES;
+    poll_fn(|cx| {
+        let mut wire = wire.borrow_mut();
+        if !shut {
+            shut = wire.stream.poll_shutdown(cx).is_ready();
+        }
+        loop {
+            left = left.saturating_sub(input.buffer.bytes().len());
+            worker.buffers().take_back(&mut input.buffer);
+            if left == 0
+                || !input
+                    .buffer
+                    .make_room(worker.buffers(), Buffer::SMALL, Buffer::SMALL)
+            {
+                return Poll::Ready(());
+            }
+            match wire.stream.poll_read(cx, &mut input.buffer) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        worker.buffers().take_back(&mut input.buffer);
+        timer.poll_expired(cx)
+    })
+    .await;
+    worker.buffers().take_back(&mut input.buffer);
+}
+
+impl Connection<'_> {
+    /// Takes the head of `length` bytes off the input and decides how its body is framed.
+    fn take_head(&mut self, length: usize) -> Result<(Head, Framing), (Cause, Head)> {
+        let mut head = self.worker.take_head();
+        let parsed = h1::parse_request(
+            &self.input.buffer.bytes()[..length],
+            &limits(&self.terms),
+            &mut head,
+        );
+        self.input.buffer.consume(length);
+        self.input.scan.reset();
+        if let Err(error) = parsed {
+            return Err((cause_of(error.kind()), head));
+        }
+        match framing::request_framing(&head) {
+            Ok(framing) => Ok((head, framing)),
+            Err(_) => Err((Cause::BadRequest, head)),
+        }
+    }
+}
+
+impl Input {
+    /// Drops empty lines before a request line (RFC 9112 section 2.2).
+    fn skip_empty_lines(&mut self) {
+        if !self.scan.started() {
+            let n = h1::skip_empty_lines(self.buffer.bytes());
+            self.buffer.consume(n);
+        }
+    }
+
+    fn find_head(&mut self, limits: &Limits) -> Result<Option<usize>, Cause> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        self.scan
+            .find(self.buffer.bytes(), limits)
+            .map_err(|error| cause_of(error.kind()))
+    }
+}
+
+/// Takes interim responses to the client of the request that is being handled.
+struct Informer<'a> {
+    wire: &'a RefCell<Wire>,
+    version: Version,
+}
+
+impl Interim for Informer<'_> {
+    fn inform(&self, head: &Head, cx: &mut Context<'_>) {
+        if self.version < Version::Http11 {
+            return;
+        }
+        let mut wire = self.wire.borrow_mut();
+        let Wire { stream, output } = &mut *wire;
+        h1::write::interim_head(head, output.append());
+        // What does not go out now goes before the answer; a failure shows there.
+        let _ = output.poll_flush(stream, cx);
+    }
+}
+
+fn limits(terms: &Terms) -> Limits {
+    Limits {
+        head_bytes: terms.listener.limits.header_bytes,
+        fields: terms.listener.limits.headers,
+    }
+}
+
+fn cause_of(kind: HeadErrorKind) -> Cause {
+    match kind {
+        HeadErrorKind::HeadTooLarge => Cause::HeadTooLarge,
+        HeadErrorKind::Malformed => Cause::BadRequest,
+        HeadErrorKind::TargetTooLong => Cause::TargetTooLong,
+        HeadErrorKind::VersionUnsupported => Cause::VersionUnsupported,
+    }
+}
+
+/// Room behind the largest head allowed, so that one byte too many can be seen.
+const SPARE_ROOM: usize = 1;
+
+/// How long and for how many bytes a closed connection is read on.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;

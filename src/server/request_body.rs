@@ -1,0 +1,146 @@
+//! A request's body, read from its connection while it is used.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::h1::{Connection, Wire};
+use crate::h1::{Decoded, Decoder};
+use crate::message::body::{Body, BodyFailure, Length, Piece};
+use crate::message::framing::Framing;
+use crate::worker::{Buffer, Timer, Worker};
+
+/// Reads the body that follows a head. Lent to the exchange as a [`Body`].
+#[derive(Debug)]
+pub(super) struct RequestReader<'a> {
+    wire: &'a RefCell<Wire>,
+    worker: &'a Worker,
+    buffer: &'a mut Buffer,
+    decoder: Decoder,
+    framing: Framing,
+    /// Made when the client first keeps us waiting.
+    stall: Option<Timer>,
+    waiting: bool,
+    timeout: Duration,
+    /// Bytes of content that may still come; `None` for no limit.
+    allowance: Option<u64>,
+    trailers_given: bool,
+}
+
+impl<'a> RequestReader<'a> {
+    pub(super) fn new(connection: &'a mut Connection<'_>, framing: Framing) -> Self {
+        let limit = connection.terms.listener.limits.body_bytes;
+        Self {
+            wire: connection.wire,
+            worker: connection.worker,
+            buffer: &mut connection.input.buffer,
+            decoder: Decoder::new(framing),
+            framing,
+            stall: None,
+            waiting: false,
+            timeout: connection.terms.listener.timeouts.body,
+            allowance: (limit > 0).then_some(limit),
+            trailers_given: false,
+        }
+    }
+
+    /// Whether the length that the head announces is over the limit.
+    pub(super) fn announces_too_much(&self) -> bool {
+        matches!((self.framing, self.allowance), (Framing::Length(length), Some(limit)) if length > limit)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
+        let size = match self.decoder.remaining_length() {
+            Some(length) if length <= Buffer::SMALL as u64 => Buffer::SMALL,
+            Some(_) | None => Buffer::LARGE,
+        };
+        if !self
+            .buffer
+            .make_room(self.worker.buffers(), size, Buffer::LARGE)
+        {
+            // The decoder asks for more than a whole buffer before it can say anything.
+            return Poll::Ready(Err(BodyFailure::Malformed));
+        }
+        let read = self.wire.borrow_mut().stream.poll_read(cx, self.buffer);
+        match read {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.waiting = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
+            Poll::Pending => {
+                if self.buffer.is_empty() {
+                    self.worker.buffers().take_back(self.buffer);
+                }
+                self.poll_stall(cx)
+            }
+        }
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
+        let timer = self.stall.get_or_insert_with(|| self.worker.timer());
+        if !self.waiting {
+            self.waiting = true;
+            timer.set(Instant::now() + self.timeout);
+        }
+        timer.poll_expired(cx).map(|()| Err(BodyFailure::TimedOut))
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        self.decoder.consume(n);
+        self.buffer.consume(n);
+    }
+}
+
+impl Body for RequestReader<'_> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        let available = loop {
+            match self.decoder.decode(self.buffer.bytes()) {
+                Err(_) => return Poll::Ready(Err(BodyFailure::Malformed)),
+                Ok(Decoded::Data { skip, len }) => {
+                    self.drop_front(skip);
+                    break len;
+                }
+                Ok(Decoded::More { skip }) => self.drop_front(skip),
+                Ok(Decoded::End { skip }) => {
+                    self.drop_front(skip);
+                    let first = !std::mem::replace(&mut self.trailers_given, true);
+                    let trailers = self
+                        .decoder
+                        .trailers()
+                        .filter(|trailers| first && !trailers.is_empty());
+                    return Poll::Ready(Ok(trailers.map(Piece::Trailers)));
+                }
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Pending => return Poll::Pending,
+            }
+        };
+        if self
+            .allowance
+            .is_some_and(|allowance| available as u64 > allowance)
+        {
+            return Poll::Ready(Err(BodyFailure::TooLarge));
+        }
+        Poll::Ready(Ok(Some(Piece::Data(&self.buffer.bytes()[..available]))))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.drop_front(n);
+        if let Some(allowance) = &mut self.allowance {
+            *allowance = allowance.saturating_sub(n as u64);
+        }
+    }
+
+    fn length(&self) -> Length {
+        match self.framing {
+            Framing::None => Length::Absent { announced: None },
+            Framing::Length(length) => Length::Exact(length),
+            Framing::Chunked | Framing::UntilClose => Length::Unknown,
+        }
+    }
+}

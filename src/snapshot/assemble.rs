@@ -1,0 +1,88 @@
+//! Plan and live state become a snapshot.
+//!
+//! A plan that exists is right, so this cannot fail. It runs on the control thread, off the path; what a
+//! request needs is worked out here once: eligible members, tables of the strategies, meters.
+
+use std::sync::Arc;
+
+use super::pool::Pool;
+use super::registry::{Registry, RouteMeterTable};
+use super::{Alive, Snapshot};
+use crate::backend::BackendKey;
+use crate::plan::{self, Plan};
+use crate::route::RouteTable;
+use crate::strategy::{self, Member, Members, Sticky, Strategy, placement};
+
+impl Snapshot {
+    /// Joins a plan with the live state of whatever it names that lives already.
+    pub fn assemble(plan: Arc<Plan>, registry: &Arc<Registry>, generation: u64) -> Self {
+        let routes = RouteTable::build(
+            plan.routes
+                .iter()
+                .map(|route| (&route.matcher, &route.listeners[..])),
+        );
+        let listener_names: Vec<_> = plan
+            .listeners
+            .iter()
+            .map(|listener| Arc::clone(&listener.name))
+            .collect();
+        let route_names = plan
+            .routes
+            .iter()
+            .map(|route| Arc::clone(&route.name))
+            .collect();
+        Self {
+            generation,
+            routes,
+            pools: plan
+                .pools
+                .iter()
+                .map(|pool| Arc::new(assemble_pool(pool, registry)))
+                .collect(),
+            listener_meters: listener_names
+                .iter()
+                .map(|name| registry.listener_meters(name))
+                .collect(),
+            route_meters: RouteMeterTable::new(registry, listener_names, route_names),
+            plan,
+            _alive: Alive::new(&registry.alive),
+        }
+    }
+}
+
+fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
+    let signer = plan.sticky.as_ref().and_then(|sticky| sticky.keys.first());
+    let members = plan.backends.iter().map(|backend| {
+        let key = BackendKey {
+            pool: Arc::clone(&plan.name),
+            address: backend.address.clone(),
+        };
+        Member {
+            backend: registry.adopt(key),
+            id: Arc::clone(&backend.id),
+            weight: backend.weight,
+            placement: placement::hash_id(&backend.id),
+            tag: signer.map(|key| strategy::ticket::tag(key, &plan.name, &backend.id)),
+        }
+    });
+    let members: Vec<Member> = members.collect();
+    let former = plan
+        .sticky
+        .as_ref()
+        .map(|spec| strategy::ticket::former_tags(spec, &plan.name, &members));
+    let members = Members::new(members).with_former_tags(former.unwrap_or_default());
+    let plain = strategy::build(&plan.strategy, &members, registry.cursor(&plan.name));
+    let strategy: Arc<dyn Strategy> = if plan.sticky.is_some() {
+        Arc::new(Sticky::new(plain))
+    } else {
+        plain
+    };
+    Pool {
+        name: Arc::clone(&plan.name),
+        members,
+        strategy,
+        sticky: plan.sticky.clone(),
+        timeouts: plan.timeouts,
+        meters: registry.pool_meters(&plan.name),
+    }
+}

@@ -1,0 +1,157 @@
+//! The members of one generation of a pool, and who of them may be picked.
+//!
+//! Eligibility is worked out here, once, when a generation is made; a change of standing or weight makes
+//! a new one. So a pick costs the same whether half of the members are down or none. What changes
+//! from request to request (who was tried already) is looked at by the strategies.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, BackendTag};
+
+/// The index of a member in one generation of a pool. Means nothing in another generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A backend as it stands in one generation of a pool.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Identity and live state.
+    pub backend: Arc<Backend>,
+    /// What hash and cookie know it by: the id given, or the address as written.
+    pub id: Arc<str>,
+    /// Its share; 0 for nothing new (sticky requests still come).
+    pub weight: u32,
+    /// [`super::placement::hash_id`] of the id.
+    pub placement: u64,
+    /// What a cookie sealed by the first key calls it; absent when the pool is not sticky.
+    pub tag: Option<BackendTag>,
+}
+
+/// All members of one generation, in the order of the configuration.
+#[derive(Debug)]
+pub struct Members {
+    all: Box<[Member]>,
+    eligible: Box<[Slot]>,
+    /// Sorted by tag.
+    tags: Vec<(BackendTag, Slot)>,
+    total_weight: u64,
+    equal_weights: bool,
+}
+
+impl Members {
+    /// Takes the members as they are now: those that stand ready and have a weight are eligible.
+    ///
+    /// # Panics
+    /// With more than `u32::MAX` members.
+    pub fn new(all: Vec<Member>) -> Self {
+        let slots = 0..u32::try_from(all.len())
+            .expect("a pool of four thousand million members does not fit in memory");
+        let eligible: Box<[Slot]> = slots
+            .clone()
+            .map(Slot)
+            .filter(|slot| {
+                let member = &all[slot.0 as usize];
+                member.weight > 0 && member.backend.standing().takes_new()
+            })
+            .collect();
+        let weights = || eligible.iter().map(|slot| all[slot.0 as usize].weight);
+        let total_weight = weights().map(u64::from).sum();
+        let equal_weights = weights().min() == weights().max();
+        let tags = slots
+            .map(Slot)
+            .filter_map(|slot| all[slot.0 as usize].tag.map(|tag| (tag, slot)));
+        let mut members = Self {
+            tags: tags.collect(),
+            all: all.into_boxed_slice(),
+            eligible,
+            total_weight,
+            equal_weights,
+        };
+        members.sort_tags();
+        members
+    }
+
+    /// Adds the tags by which cookies of earlier keys call the members ([`super::ticket::former_tags`]),
+    /// so that a change of keys binds nobody anew.
+    #[must_use]
+    pub fn with_former_tags(
+        mut self,
+        former: impl IntoIterator<Item = (BackendTag, Slot)>,
+    ) -> Self {
+        let count = self.all.len();
+        self.tags.extend(
+            former
+                .into_iter()
+                .filter(|(_, slot)| (slot.0 as usize) < count),
+        );
+        self.sort_tags();
+        self
+    }
+
+    /// All members, whether they may be picked or not.
+    pub fn all(&self) -> &[Member] {
+        &self.all
+    }
+
+    /// Who may be picked, in the order of the configuration.
+    pub fn eligible(&self) -> &[Slot] {
+        &self.eligible
+    }
+
+    /// The member at a slot.
+    ///
+    /// # Panics
+    /// If the slot is of another generation and out of range here.
+    pub fn get(&self, slot: Slot) -> &Member {
+        &self.all[slot.0 as usize]
+    }
+
+    /// The member that a cookie names, whatever its standing.
+    pub fn by_tag(&self, tag: BackendTag) -> Option<Slot> {
+        let at = self.tags.partition_point(|(known, _)| *known < tag);
+        self.tags
+            .get(at)
+            .filter(|(known, _)| *known == tag)
+            .map(|(_, slot)| *slot)
+    }
+
+    /// The sum of the weights of the eligible.
+    pub fn total_weight(&self) -> u64 {
+        self.total_weight
+    }
+
+    /// Whether all eligible members have the same weight; also true of none.
+    pub fn equal_weights(&self) -> bool {
+        self.equal_weights
+    }
+
+    /// Draws by weight among the eligible for which `may` holds, by one scan: what strategies fall
+    /// back on when their tables keep naming members that are out. The load of whoever is out is so
+    /// spread over all others.
+    pub(super) fn draw_among(&self, entropy: u64, may: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let left = || self.eligible.iter().copied().filter(|&slot| may(slot));
+        let total: u64 = left().map(|slot| u64::from(self.get(slot).weight)).sum();
+        let mut lot = scale(entropy, total);
+        let mut last = None;
+        for slot in left() {
+            let weight = u64::from(self.get(slot).weight);
+            if lot < weight {
+                return Some(slot);
+            }
+            lot -= weight;
+            last = Some(slot);
+        }
+        // Only if `may` changed its mind between the two passes, as it can when it looks at load.
+        last
+    }
+
+    fn sort_tags(&mut self) {
+        self.tags.sort_by_key(|(tag, _)| *tag);
+    }
+}
+
+/// Maps 64 random bits to `0..bound` by the high half of a product; the bias, below `bound / 2^64`, is
+/// beyond measuring.
+pub(super) fn scale(entropy: u64, bound: u64) -> u64 {
+    ((u128::from(entropy) * u128::from(bound)) >> 64) as u64
+}

@@ -1,0 +1,172 @@
+//! Every way in which a request fails, with its cause and its remedy: the one list of error codes.
+//!
+//! The words are those of the `forecourt-error` header, of the `cause` label and of the access log.
+//! Meaning and remedy are written once, here: they are the documentation of the variants and the
+//! text of the reference in the README. Which status a cause becomes is the proxy's business.
+
+use super::words::words;
+
+macro_rules! causes {
+    ($($variant:ident $word:literal: $meaning:literal, $remedy:literal;)+) => {
+        words! {
+            /// Why a request failed: first what client or balancer answer for, then, from
+            /// [`Cause::ConnectRefused`] on, what a backend answers for.
+            Cause {
+                $(
+                    #[doc = concat!("`", $word, "`: ", $meaning, ".")]
+                    #[doc = ""]
+                    #[doc = concat!("Remedy: ", $remedy, ".")]
+                    $variant = $word,
+                )+
+            }
+        }
+
+        impl Cause {
+            /// What happened, in one sentence without a full stop.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)+
+                }
+            }
+
+            /// What an operator can do about it, in one sentence without a full stop.
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $remedy,)+
+                }
+            }
+        }
+    };
+}
+
+causes! {
+    BadRequest "bad-request":
+        "the request is malformed or could be read in more than one way",
+        "look at the client, or at what stands between it and the balancer; such requests are never passed on";
+    HeaderTimeout "header-timeout":
+        "the request head was not complete in time",
+        "raise `timeouts.header` of the listener if honest clients are that slow";
+    RequestBodyTimeout "request-body-timeout":
+        "the client stopped sending its request body",
+        "raise `timeouts.body` of the listener if honest clients pause that long";
+    BodyTooLarge "body-too-large":
+        "the request body is over the limit",
+        "raise `limits.body_bytes` of the listener, or send less";
+    TargetTooLong "target-too-long":
+        "the request target alone is over the limit of the head",
+        "raise `limits.header_bytes` of the listener, or move data from the URL into the body";
+    HeadTooLarge "head-too-large":
+        "the request head has too many bytes or too many fields",
+        "raise `limits.header_bytes` or `limits.headers` of the listener; often cookies have piled up";
+    VersionUnsupported "version-unsupported":
+        "the request is of a version of HTTP that is not served here",
+        "use HTTP/1.1 or HTTP/1.0";
+    MethodNotAllowed "method-not-allowed":
+        "the method is one that a reverse proxy does not serve, such as CONNECT",
+        "use a forward proxy for tunnels";
+    NoRoute "no-route":
+        "no route takes this host and path on this listener",
+        "see `forecourt explain URL`; add a route, or correct the host";
+    NoBackend "no-backend":
+        "no backend of the pool may be picked: all failing, drained, in maintenance or of weight 0",
+        "see `forecourt status` for the reason of each backend; bring one back, or add one";
+    DescriptorsExhausted "descriptors-exhausted":
+        "the process has no file descriptor left for a connection to the backend",
+        "raise the limit of open files (`ulimit -n`, `LimitNOFILE`), or lower `limits.connections` of the listeners";
+    ClientAborted "client-aborted":
+        "the client went away before it had its answer",
+        "nothing, if it is rare; if it is not, look for slow answers or for short timeouts before the balancer";
+    ConnectRefused "connect-refused":
+        "the backend refused the connection",
+        "start the backend, or correct its address; give the pool a health check so that it is not asked";
+    ConnectTimeout "connect-timeout":
+        "no connection to the backend came about in time",
+        "look at the network, firewall and accept queue of the backend; raise `timeouts.connect` of the pool if it is far away";
+    ConnectFailed "connect-failed":
+        "no connection to the backend came about, for another reason than refusal or time",
+        "read the reason in the operator's log; often a route, an address or permissions of a socket file are missing";
+    Reset "reset":
+        "the backend reset the connection before its response head was complete",
+        "look into the backend's log for a crash or a restart at that time";
+    Closed "closed":
+        "the backend closed the connection before its response head was complete",
+        "look into the backend's log; keep its idle timeout longer than `timeouts.idle` of the pool";
+    Protocol "protocol":
+        "the backend's response is malformed or could be read in more than one way",
+        "correct the backend; look at what it sends with `curl --raw -v`";
+    ResponseTimeout "response-timeout":
+        "the backend did not send its response head in time",
+        "find out why it is slow, or raise `timeouts.response` of the pool";
+    BodyTruncated "body-truncated":
+        "the backend ended the response body before its announced end",
+        "look into the backend's log for a crash or a limit at that time";
+    BodyOverrun "body-overrun":
+        "the backend sent more than it had announced",
+        "correct the content-length that the backend sends";
+    BodyTimeout "body-timeout":
+        "the backend stopped sending its response body",
+        "find out why it stalls, or raise `timeouts.body` of the listener";
+}
+
+impl Cause {
+    /// Those that a backend answers for, counted per backend: from [`Cause::ConnectRefused`] on.
+    pub const fn of_backend() -> &'static [Self] {
+        const FIRST: usize = Cause::ConnectRefused.index();
+        const ALL: &[Cause] = &Cause::ALL;
+        ALL.split_at(FIRST).1
+    }
+
+    /// Whether a backend answers for it.
+    pub const fn is_of_backend(self) -> bool {
+        self.index() >= Self::ConnectRefused.index()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_answer_for_the_second_part_of_the_list() {
+        let words: Vec<_> = Cause::of_backend()
+            .iter()
+            .map(|cause| cause.as_str())
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "connect-refused",
+                "connect-timeout",
+                "connect-failed",
+                "reset",
+                "closed",
+                "protocol",
+                "response-timeout",
+                "body-truncated",
+                "body-overrun",
+                "body-timeout",
+            ]
+        );
+        assert!(Cause::Reset.is_of_backend() && !Cause::ClientAborted.is_of_backend());
+    }
+
+    #[test]
+    fn words_fit_a_header_and_texts_fit_a_table() {
+        let mut seen = std::collections::HashSet::new();
+        for cause in Cause::ALL {
+            let word = cause.as_str();
+            assert!(seen.insert(word), "{word} twice");
+            assert!(
+                word.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+                "{word}"
+            );
+            for text in [cause.meaning(), cause.remedy()] {
+                assert!(
+                    !text.is_empty() && !text.ends_with('.') && !text.contains(['|', '\n']),
+                    "{word}: {text}"
+                );
+            }
+        }
+    }
+}

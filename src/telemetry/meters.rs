@@ -1,0 +1,280 @@
+//! Handle bundles: what is counted for a backend, a route, a listener and a pool, one set of cells per worker.
+//!
+//! A bundle is resolved when a configuration is assembled, so that a request finds its cells by
+//! index ([`PerWorker::at`]) and no name or label is looked up. A backend's bundle lives as long as
+//! the backend, over reloads. The scrape takes `total()`: the sum over the workers.
+
+use super::cells::HistogramTotal;
+
+pub use super::cause::Cause;
+pub use super::cells::{Counter, Gauge, Histogram};
+pub use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome};
+
+/// The number of a worker, from 0; its index into every bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub usize);
+
+/// One set of cells for each worker, each on cache lines of its own.
+#[derive(Debug)]
+pub struct PerWorker<Cells> {
+    workers: Box<[Cells]>,
+}
+
+/// What is counted for one backend.
+pub type BackendMeters = PerWorker<BackendCells>;
+
+/// What is counted for one route on one listener.
+pub type RouteMeters = PerWorker<RouteCells>;
+
+/// What is counted for one listener.
+pub type ListenerMeters = PerWorker<ListenerCells>;
+
+/// What is counted for one pool.
+pub type PoolMeters = PerWorker<PoolCells>;
+
+/// One worker's share of a backend's figures.
+#[derive(Debug, Default)]
+#[repr(align(128))] // two cache lines: the neighbour's prefetcher fetches in pairs
+pub struct BackendCells {
+    /// Attempts that ended, by [`CodeClass`].
+    pub requests: [Counter; CodeClass::COUNT],
+    /// Attempts that failed, by [`Cause`]; only those of [`Cause::of_backend`] are exposed.
+    pub failures: [Counter; Cause::COUNT],
+    /// Picks, by [`PickReason`].
+    pub picks: [Counter; PickReason::COUNT],
+    /// From the start of an attempt to the end of its response.
+    pub duration: Histogram,
+    /// Connections to the backend with a request on them.
+    pub connections_active: Gauge,
+    /// Connections to the backend kept for the next request.
+    pub connections_idle: Gauge,
+}
+
+/// A backend's figures, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackendTotal {
+    /// See [`BackendCells::requests`].
+    pub requests: [u64; CodeClass::COUNT],
+    /// See [`BackendCells::failures`].
+    pub failures: [u64; Cause::COUNT],
+    /// See [`BackendCells::picks`].
+    pub picks: [u64; PickReason::COUNT],
+    /// See [`BackendCells::duration`].
+    pub duration: HistogramTotal,
+    /// See [`BackendCells::connections_active`].
+    pub connections_active: i64,
+    /// See [`BackendCells::connections_idle`].
+    pub connections_idle: i64,
+}
+
+/// One worker's share of a route's figures.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct RouteCells {
+    /// Exchanges that ended, by [`CodeClass`].
+    pub requests: [Counter; CodeClass::COUNT],
+    /// From the request's head to the end of the response.
+    pub duration: Histogram,
+}
+
+/// A route's figures, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteTotal {
+    /// See [`RouteCells::requests`].
+    pub requests: [u64; CodeClass::COUNT],
+    /// See [`RouteCells::duration`].
+    pub duration: HistogramTotal,
+}
+
+/// One worker's share of a listener's figures.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ListenerCells {
+    /// Client connections that are open.
+    pub connections: Gauge,
+    /// TLS handshakes that came about.
+    pub handshakes_ok: Counter,
+    /// TLS handshakes that did not.
+    pub handshakes_failed: Counter,
+    /// Connections refused because a limit was reached.
+    pub refused: Counter,
+}
+
+/// A listener's figures, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerTotal {
+    /// See [`ListenerCells::connections`].
+    pub connections: i64,
+    /// See [`ListenerCells::handshakes_ok`].
+    pub handshakes_ok: u64,
+    /// See [`ListenerCells::handshakes_failed`].
+    pub handshakes_failed: u64,
+    /// See [`ListenerCells::refused`].
+    pub refused: u64,
+}
+
+/// One worker's share of a pool's figures.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct PoolCells {
+    /// Exchanges in which a retry was due, by [`RetryOutcome`].
+    pub retries: [Counter; RetryOutcome::COUNT],
+    /// Requests to a pool with stickiness, by [`StickyOutcome`].
+    pub sticky: [Counter; StickyOutcome::COUNT],
+}
+
+/// A pool's figures, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolTotal {
+    /// See [`PoolCells::retries`].
+    pub retries: [u64; RetryOutcome::COUNT],
+    /// See [`PoolCells::sticky`].
+    pub sticky: [u64; StickyOutcome::COUNT],
+}
+
+impl<Cells: Default> PerWorker<Cells> {
+    /// Cells for `workers` workers, all zero; at least for one.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: (0..workers.max(1)).map(|_| Cells::default()).collect(),
+        }
+    }
+}
+
+impl<Cells> PerWorker<Cells> {
+    /// The cells of one worker. Only that worker's thread may write them.
+    ///
+    /// # Panics
+    /// If there is no such worker: their number is fixed for the life of the process.
+    #[inline]
+    pub fn at(&self, worker: WorkerId) -> &Cells {
+        &self.workers[worker.0]
+    }
+}
+
+impl BackendMeters {
+    /// The sum over all workers, as of about now.
+    pub fn total(&self) -> BackendTotal {
+        let mut total = BackendTotal::default();
+        for cells in &self.workers {
+            add_up(&mut total.requests, &cells.requests);
+            add_up(&mut total.failures, &cells.failures);
+            add_up(&mut total.picks, &cells.picks);
+            total.duration.add(&cells.duration);
+            total.connections_active += cells.connections_active.get();
+            total.connections_idle += cells.connections_idle.get();
+        }
+        total
+    }
+}
+
+impl RouteMeters {
+    /// The sum over all workers, as of about now.
+    pub fn total(&self) -> RouteTotal {
+        let mut total = RouteTotal::default();
+        for cells in &self.workers {
+            add_up(&mut total.requests, &cells.requests);
+            total.duration.add(&cells.duration);
+        }
+        total
+    }
+}
+
+impl ListenerMeters {
+    /// The sum over all workers, as of about now.
+    pub fn total(&self) -> ListenerTotal {
+        let mut total = ListenerTotal::default();
+        for cells in &self.workers {
+            total.connections += cells.connections.get();
+            total.handshakes_ok += cells.handshakes_ok.get();
+            total.handshakes_failed += cells.handshakes_failed.get();
+            total.refused += cells.refused.get();
+        }
+        total
+    }
+}
+
+impl PoolMeters {
+    /// The sum over all workers, as of about now.
+    pub fn total(&self) -> PoolTotal {
+        let mut total = PoolTotal::default();
+        for cells in &self.workers {
+            add_up(&mut total.retries, &cells.retries);
+            add_up(&mut total.sticky, &cells.sticky);
+        }
+        total
+    }
+}
+
+fn add_up<const N: usize>(total: &mut [u64; N], cells: &[Counter; N]) {
+    for (sum, cell) in total.iter_mut().zip(cells) {
+        *sum += cell.get();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn totals_add_up_what_each_worker_counted_alone() {
+        let meters = BackendMeters::new(3);
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let meters = &meters;
+                scope.spawn(move || {
+                    let cells = meters.at(WorkerId(worker));
+                    for _ in 0..10_000 {
+                        cells.requests[CodeClass::Success.index()].add(1);
+                        cells.failures[Cause::Reset.index()].add(2);
+                        cells.picks[PickReason::Sticky.index()].add(1);
+                        cells.duration.observe(Duration::from_millis(1));
+                        cells.connections_idle.increment();
+                    }
+                });
+            }
+        });
+        let total = meters.total();
+        assert_eq!(total.requests[CodeClass::Success.index()], 30_000);
+        assert_eq!(total.requests.iter().sum::<u64>(), 30_000);
+        assert_eq!(total.failures[Cause::Reset.index()], 60_000);
+        assert_eq!(total.picks[PickReason::Sticky.index()], 30_000);
+        assert_eq!(total.duration.count(), 30_000);
+        assert_eq!(total.duration.sum(), Duration::from_secs(30));
+        assert_eq!(
+            (total.connections_idle, total.connections_active),
+            (30_000, 0)
+        );
+    }
+
+    #[test]
+    fn workers_do_not_share_cache_lines() {
+        assert_eq!(align_of::<BackendCells>(), 128);
+        assert_eq!(size_of::<BackendCells>() % 128, 0);
+        assert_eq!(align_of::<RouteCells>(), 128);
+        assert_eq!(align_of::<ListenerCells>(), 128);
+        assert_eq!(align_of::<PoolCells>(), 128);
+    }
+
+    #[test]
+    fn the_smaller_bundles_add_up_too() {
+        let (routes, listeners, pools) = (
+            RouteMeters::new(2),
+            ListenerMeters::new(2),
+            PoolMeters::new(0),
+        );
+        routes.at(WorkerId(0)).requests[CodeClass::Aborted.index()].add(1);
+        routes.at(WorkerId(1)).requests[CodeClass::Aborted.index()].add(1);
+        listeners.at(WorkerId(0)).connections.add(3);
+        listeners.at(WorkerId(1)).connections.add(-1);
+        listeners.at(WorkerId(1)).refused.add(1);
+        pools.at(WorkerId(0)).sticky[StickyOutcome::Forged.index()].add(1);
+        assert_eq!(routes.total().requests[CodeClass::Aborted.index()], 2);
+        assert_eq!(
+            (listeners.total().connections, listeners.total().refused),
+            (2, 1)
+        );
+        assert_eq!(pools.total().sticky[StickyOutcome::Forged.index()], 1);
+    }
+}

@@ -1,0 +1,52 @@
+//! Names and numbers: what forecourt says about itself.
+//!
+//! **What this room is for.** Three voices: metrics (how much of everything), the access log (each
+//! exchange), the operator's log (what somebody should know or do). What is measured at which step:
+//!
+//! | Step of a request | Metrics | Access log |
+//! |---|---|---|
+//! | accept | `connections`, `connections_refused_total` | `forecourt.listener`, `client.ip` |
+//! | tls | `tls_handshakes_total` | – |
+//! | route | (chooses the cells of `requests_total`) | `forecourt.route` |
+//! | affinity | `sticky_total` | `forecourt.sticky` |
+//! | pick | `backend_picks_total`, `backend_in_flight` | `forecourt.pool`, `.strategy`, `.times.queue` |
+//! | upstream | `backend_failures_total`, `backend_connections` | `forecourt.attempts`, `.times.connect`, `.times.first_byte` |
+//! | retry | `retries_total` | `forecourt.attempts` |
+//! | record | `requests_total`, `request_duration_seconds`, and the same of the backend | the line |
+//!
+//! **What enters**: counts into cells, records of exchanges, `tracing` events, `metrics` macros off
+//! the request path. **What leaves**: the text of a scrape, lines in a file or on stdout, lines on stderr.
+//!
+//! **The files, in reading order**
+//! - `words.rs`: the closed sets of label values
+//! - `cause.rs`: every error code, with cause and remedy
+//! - `names.rs`: every metric, in one table
+//! - `cells.rs`: counter, gauge and histogram with one writer
+//! - `meters.rs`: the bundles of cells for backend, route, listener and pool
+//! - `facade.rs`: the recorder behind the `metrics` macros, for what is seldom
+//! - `exposition.rs`: from figures to the text that Prometheus reads
+//! - `access/`: the access log, from record to file
+//! - `logging.rs`: the operator's log
+//!
+//! **Deliberately absent**: labels from clients, histograms that keep samples, look-ups by name per
+//! request, the access log in `tracing`, clocks (the time is an argument), a global of the data path.
+
+pub mod access;
+pub mod cause;
+pub mod cells;
+pub mod exposition;
+pub mod facade;
+pub mod logging;
+pub mod meters;
+pub mod names;
+pub mod words;
+
+pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget};
+pub use cause::Cause;
+pub use exposition::Scrape;
+pub use facade::Facade;
+pub use logging::{Colors, Level, LogControl};
+pub use meters::{
+    BackendCells, BackendMeters, CodeClass, ListenerCells, ListenerMeters, PickReason, PoolCells,
+    PoolMeters, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, WorkerId,
+};

@@ -1,0 +1,89 @@
+//! One connection to a backend, and its place in the counts.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::telemetry::BackendCells;
+use crate::worker::{Buffer, Output, Stream, Timer, Worker};
+
+/// A connection to a backend. Dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) stream: Stream,
+    pub(super) input: Buffer,
+    pub(super) output: Output,
+    pub(super) timer: Timer,
+    pub(super) backend: Arc<Backend>,
+    pub(super) worker: Rc<Worker>,
+    /// Whether it has carried an exchange before this one.
+    pub(super) reused: bool,
+    use_now: Use,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Active,
+    Idle,
+}
+
+impl Connection {
+    /// A new connection, in use.
+    pub(super) fn new(
+        stream: Stream,
+        backend: Arc<Backend>,
+        worker: &Rc<Worker>,
+        timer: Timer,
+    ) -> Self {
+        let connection = Self {
+            stream,
+            input: Buffer::default(),
+            output: Output::default(),
+            timer,
+            backend,
+            worker: Rc::clone(worker),
+            reused: false,
+            use_now: Use::Active,
+        };
+        connection.cells().connections_active.add(1);
+        connection
+    }
+
+    /// Counts it as idle, and gives back what an idle connection does not need.
+    pub(super) fn rest(&mut self) {
+        self.timer.clear();
+        self.worker.buffers().take_back(&mut self.input);
+        self.output.release();
+        self.count_as(Use::Idle);
+        self.reused = true;
+    }
+
+    /// Counts it as in use.
+    pub(super) fn wake(&mut self) {
+        self.count_as(Use::Active);
+    }
+
+    fn count_as(&mut self, now: Use) {
+        self.gauge_of(self.use_now, -1);
+        self.gauge_of(now, 1);
+        self.use_now = now;
+    }
+
+    fn gauge_of(&self, which: Use, by: i64) {
+        match which {
+            Use::Active => self.cells().connections_active.add(by),
+            Use::Idle => self.cells().connections_idle.add(by),
+        }
+    }
+
+    fn cells(&self) -> &BackendCells {
+        self.backend.meters().at(self.worker.id())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gauge_of(self.use_now, -1);
+        self.worker.buffers().take_back(&mut self.input);
+    }
+}

@@ -1,0 +1,276 @@
+//! An exchange over one HTTP/1 connection, up to the response's head.
+//!
+//! While it waits for the head it moves the request's body, so that an early response, a 100 and a slow
+//! upload all work. A backend that stops reading is no failure by itself: its answer may be on the way.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::response::H1Body;
+use super::{Connection, SendError, Store};
+use crate::h1::{self, HeadScan, Limits, write};
+use crate::message::body::{Body, BodyFailure, Length, RequestBody, Upload};
+use crate::message::framing::{self, Framing};
+use crate::message::{Head, Method, hop_by_hop};
+use crate::plan::pool::PoolTimeouts;
+use crate::telemetry::Cause;
+use crate::worker::pump::{Coding, PumpFailure};
+use crate::worker::{Buffer, Pump};
+
+/// Sends a request and waits for the response's head. Dropping the future closes the connection.
+pub(super) async fn exchange<'c>(
+    mut connection: Connection,
+    store: &Rc<Store>,
+    timeouts: PoolTimeouts,
+    head: &Head,
+    body: RequestBody<'c>,
+) -> Result<(Head, H1Body<'c>), (SendError, RequestBody<'c>)> {
+    write::request_head(head, body.length(), connection.output.append());
+    let mut sending = Sending {
+        upload: Uploading::new(body),
+        scan: HeadScan::default(),
+        answer: store.worker().take_head(),
+        method: head.method(),
+        timeout: timeouts.response,
+        heard: false,
+    };
+    connection.timer.set(Instant::now() + timeouts.response);
+    let got = poll_fn(|cx| sending.poll(cx, &mut connection)).await;
+    let Sending {
+        upload,
+        answer,
+        heard,
+        ..
+    } = sending;
+    match got {
+        Ok((framing, length)) => {
+            let keep = hop_by_hop::keep_alive(&answer) && framing != Framing::UntilClose;
+            let keep = keep.then_some(timeouts.idle);
+            match H1Body::new(
+                connection,
+                Rc::clone(store),
+                upload,
+                (framing, length),
+                keep,
+            ) {
+                Ok(body) => Ok((answer, body)),
+                Err((cause, upload)) => Err((
+                    SendError {
+                        cause,
+                        sent: true,
+                        stale: false,
+                    },
+                    upload.into_body(),
+                )),
+            }
+        }
+        Err(cause) => {
+            let ended = matches!(cause, Cause::Closed | Cause::Reset);
+            let stale = connection.reused && !heard && ended;
+            Err((
+                SendError {
+                    cause,
+                    sent: true,
+                    stale,
+                },
+                upload.into_body(),
+            ))
+        }
+    }
+}
+
+struct Sending<'c> {
+    upload: Uploading<'c>,
+    scan: HeadScan,
+    answer: Head,
+    method: Method,
+    timeout: Duration,
+    /// Whether a byte has come from the backend.
+    heard: bool,
+}
+
+impl Sending<'_> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(Framing, Length), Cause>> {
+        let mut moved = 0;
+        if let Poll::Ready(Err(failure)) = self.upload.poll(cx, connection, &mut moved) {
+            return Poll::Ready(Err(cause_of_upload(failure)));
+        }
+        if moved > 0 {
+            connection.timer.set(Instant::now() + self.timeout);
+        }
+        loop {
+            if !connection.input.is_empty() {
+                match self.understand(cx, connection) {
+                    Ok(Some(framed)) => return Poll::Ready(Ok(framed)),
+                    Ok(None) => {}
+                    Err(cause) => return Poll::Ready(Err(cause)),
+                }
+            }
+            match ready!(self.poll_read(cx, connection)) {
+                Ok(()) => self.heard = true,
+                Err(cause) => return Poll::Ready(Err(cause)),
+            }
+        }
+    }
+
+    /// Looks for a head in what has been read; interim ones go on to the client.
+    fn understand(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Result<Option<(Framing, Length)>, Cause> {
+        loop {
+            let bytes = connection.input.bytes();
+            let Some(length) = self
+                .scan
+                .find(bytes, &LIMITS)
+                .map_err(|_| Cause::Protocol)?
+            else {
+                return Ok(None);
+            };
+            h1::parse_response(&bytes[..length], &LIMITS, &mut self.answer)
+                .map_err(|_| Cause::Protocol)?;
+            connection.input.consume(length);
+            self.scan.reset();
+            match self.answer.status() {
+                // Nobody asked for a change of protocol: the field that asks is not passed on.
+                101 => return Err(Cause::Protocol),
+                100..=199 => {
+                    hop_by_hop::strip(&mut self.answer);
+                    self.upload.body.inform(&self.answer, cx);
+                    if connection.input.is_empty() {
+                        return Ok(None);
+                    }
+                }
+                _ => {
+                    let framing = framing::response_framing(&self.answer, self.method)
+                        .map_err(|_| Cause::Protocol)?;
+                    return Ok(Some((framing, self.length(framing))));
+                }
+            }
+        }
+    }
+
+    fn length(&self, framing: Framing) -> Length {
+        match framing {
+            Framing::None => Length::Absent {
+                announced: framing::announced_length(&self.answer),
+            },
+            Framing::Length(length) => Length::Exact(length),
+            Framing::Chunked | Framing::UntilClose => Length::Unknown,
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), Cause>> {
+        let buffers = connection.worker.buffers();
+        if !connection
+            .input
+            .make_room(buffers, Buffer::LARGE, Buffer::LARGE)
+        {
+            return Poll::Ready(Err(Cause::Protocol));
+        }
+        match connection.stream.poll_read(cx, &mut connection.input) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(if self.heard {
+                Cause::Protocol
+            } else {
+                Cause::Closed
+            })),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(cause_of_read(&error))),
+            Poll::Pending => {
+                if connection.input.is_empty() {
+                    buffers.take_back(&mut connection.input);
+                }
+                connection
+                    .timer
+                    .poll_expired(cx)
+                    .map(|()| Err(Cause::ResponseTimeout))
+            }
+        }
+    }
+}
+
+/// A request's body on its way to the backend.
+#[derive(Debug)]
+pub(super) struct Uploading<'c> {
+    body: RequestBody<'c>,
+    pump: Pump,
+    /// Whether the backend takes no more.
+    refused: bool,
+}
+
+impl<'c> Uploading<'c> {
+    fn new(body: RequestBody<'c>) -> Self {
+        Self {
+            pump: Pump::new(Coding::choose(body.length(), true)),
+            body,
+            refused: false,
+        }
+    }
+
+    pub(super) fn into_body(self) -> RequestBody<'c> {
+        self.body
+    }
+
+    /// Moves the body on. An error is the client's; a backend that takes no more ends the upload quietly.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        moved: &mut u64,
+    ) -> Poll<Result<Upload, BodyFailure>> {
+        if self.refused {
+            return Poll::Ready(Ok(Upload::Unfinished));
+        }
+        if self.pump.is_done() {
+            return Poll::Ready(Ok(Upload::Whole));
+        }
+        let wire = (&mut connection.stream, &mut connection.output);
+        Poll::Ready(
+            match ready!(self.pump.poll(cx, &mut self.body, wire, moved)) {
+                Ok(()) => Ok(Upload::Whole),
+                Err(PumpFailure::Source(failure)) => Err(failure),
+                Err(PumpFailure::Sink(_)) => {
+                    connection.output.reset();
+                    self.refused = true;
+                    Ok(Upload::Unfinished)
+                }
+            },
+        )
+    }
+}
+
+fn cause_of_read(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Cause::ResponseTimeout,
+        _ => Cause::Reset,
+    }
+}
+
+fn cause_of_upload(failure: BodyFailure) -> Cause {
+    match failure {
+        BodyFailure::Cut => Cause::ClientAborted,
+        BodyFailure::Malformed | BodyFailure::Overrun => Cause::BadRequest,
+        BodyFailure::TimedOut => Cause::RequestBodyTimeout,
+        BodyFailure::TooLarge => Cause::BodyTooLarge,
+    }
+}
+
+/// What a backend's head may be: more generous than towards clients, for backends set many cookies.
+const LIMITS: Limits = Limits {
+    head_bytes: 64 * 1024,
+    fields: 200,
+};

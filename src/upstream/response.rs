@@ -1,0 +1,198 @@
+//! A response's body, read from the backend's connection, with the rest of the upload beside it.
+//!
+//! The connection goes back to the store only when both messages are whole and nothing is left over;
+//! in every other case it is closed with this body.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::h1::Uploading;
+use super::{Connection, Store};
+use crate::h1::{Decoded, Decoder};
+use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, Upload};
+use crate::message::framing::Framing;
+use crate::telemetry::Cause;
+use crate::worker::Buffer;
+
+/// The body of a response that comes by HTTP/1.
+#[derive(Debug)]
+pub struct H1Body<'c> {
+    /// Gone once it went back to the store.
+    connection: Option<Connection>,
+    store: Rc<Store>,
+    upload: Uploading<'c>,
+    uploaded: Option<Upload>,
+    decoder: Decoder,
+    length: Length,
+    /// How long the connection may be kept afterwards; `None` if it may not.
+    keep: Option<Duration>,
+    ended: bool,
+}
+
+impl<'c> H1Body<'c> {
+    /// The body behind a head. What came with the head is looked at at once, so that a response that is
+    /// broken from the start can still be told from a good one.
+    pub(super) fn new(
+        connection: Connection,
+        store: Rc<Store>,
+        upload: Uploading<'c>,
+        (framing, length): (Framing, Length),
+        keep: Option<Duration>,
+    ) -> Result<Self, (Cause, Uploading<'c>)> {
+        let mut decoder = Decoder::new(framing);
+        if overruns(&decoder, connection.input.bytes()) {
+            return Err((Cause::BodyOverrun, upload));
+        }
+        if decoder.decode(connection.input.bytes()).is_err() {
+            return Err((Cause::Protocol, upload));
+        }
+        connection.timer.clear();
+        Ok(Self {
+            connection: Some(connection),
+            store,
+            upload,
+            uploaded: None,
+            decoder,
+            length,
+            keep,
+            ended: false,
+        })
+    }
+
+    /// Gives the connection back if both messages are whole.
+    fn release(&mut self) {
+        if !self.ended || self.uploaded != Some(Upload::Whole) {
+            return;
+        }
+        if let (Some(connection), Some(keep)) = (self.connection.take(), self.keep)
+            && connection.input.is_empty()
+            && !keep.is_zero()
+        {
+            self.store.put(connection, keep);
+        }
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), BodyFailure> {
+        self.decoder.at_eof().map_err(|_| BodyFailure::Cut)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Err(BodyFailure::Cut));
+        };
+        let buffers = connection.worker.buffers();
+        if !connection
+            .input
+            .make_room(buffers, Buffer::LARGE, Buffer::LARGE)
+        {
+            return Poll::Ready(Err(BodyFailure::Malformed));
+        }
+        match connection.stream.poll_read(cx, &mut connection.input) {
+            Poll::Ready(Ok(0)) => Poll::Ready(self.end_of_stream()),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
+            Poll::Pending => {
+                if connection.input.is_empty() {
+                    buffers.take_back(&mut connection.input);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn input(&self) -> &[u8] {
+        self.connection
+            .as_ref()
+            .map_or(b"", |connection| connection.input.bytes())
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        if let Some(connection) = &mut self.connection {
+            self.decoder.consume(n);
+            connection.input.consume(n);
+        }
+    }
+}
+
+impl Body for H1Body<'_> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        if self.ended {
+            return Poll::Ready(Ok(None));
+        }
+        let available = loop {
+            if overruns(&self.decoder, self.input()) {
+                return Poll::Ready(Err(BodyFailure::Overrun));
+            }
+            let input = self
+                .connection
+                .as_ref()
+                .map_or(&b""[..], |connection| connection.input.bytes());
+            match self.decoder.decode(input) {
+                Err(_) => return Poll::Ready(Err(BodyFailure::Malformed)),
+                Ok(Decoded::Data { skip, len }) => {
+                    self.drop_front(skip);
+                    break len;
+                }
+                Ok(Decoded::More { skip }) => self.drop_front(skip),
+                Ok(Decoded::End { skip }) => {
+                    self.drop_front(skip);
+                    if !self.input().is_empty() && self.length == Length::Unknown {
+                        return Poll::Ready(Err(BodyFailure::Overrun));
+                    }
+                    self.ended = true;
+                    self.release();
+                    let trailers = self
+                        .decoder
+                        .trailers()
+                        .filter(|trailers| !trailers.is_empty());
+                    return Poll::Ready(Ok(trailers.map(Piece::Trailers)));
+                }
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Pending => return Poll::Pending,
+            }
+        };
+        Poll::Ready(Ok(Some(Piece::Data(&self.input()[..available]))))
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.drop_front(n);
+    }
+
+    fn length(&self) -> Length {
+        self.length
+    }
+}
+
+impl AnswerBody for H1Body<'_> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+        if let Some(done) = self.uploaded {
+            return Poll::Ready(done);
+        }
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Upload::Unfinished);
+        };
+        let mut moved = 0;
+        self.upload.poll(cx, connection, &mut moved).map(|result| {
+            let done = result.unwrap_or(Upload::Failed);
+            self.uploaded = Some(done);
+            self.release();
+            done
+        })
+    }
+
+    fn delivered(&mut self, _: u64) {}
+
+    fn end(&mut self, _: Ending) {}
+}
+
+/// Finds a body that came with more bytes than its length: the last piece must not go out, or the
+/// client would have a whole response that the backend did not mean.
+fn overruns(decoder: &Decoder, input: &[u8]) -> bool {
+    decoder
+        .remaining_length()
+        .is_some_and(|left| left > 0 && input.len() as u64 > left)
+}

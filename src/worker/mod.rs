@@ -1,0 +1,136 @@
+//! What one worker owns: its clock, timers, buffers, heads and random numbers.
+//!
+//! *What enters*: nothing from outside; a worker makes it once when its thread starts. *What leaves*:
+//! an `Rc<Worker>` that every part of the data path on this thread shares. Nothing here is `Send`, so
+//! nothing here needs a lock: that is what makes the way of a request free of them.
+//!
+//! In reading order: [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
+//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`wheel`] (all deadlines behind one timer).
+//!
+//! Deliberately absent: HTTP beyond the reuse of heads, backends, listeners, threads (`app` starts those).
+
+pub mod buffer;
+pub mod output;
+pub mod pump;
+pub mod stream;
+pub mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use buffer::{Buffer, Buffers};
+pub use output::Output;
+pub use pump::Pump;
+pub use stream::Stream;
+use tokio::time::Instant;
+pub use wheel::{Timer, Wheel};
+
+use crate::message::Head;
+use crate::telemetry::WorkerId;
+
+/// What one worker owns and shares with all its connections.
+#[derive(Debug)]
+pub struct Worker {
+    id: WorkerId,
+    buffers: Buffers,
+    wheel: Rc<Wheel>,
+    heads: RefCell<Vec<Head>>,
+    entropy: RefCell<fastrand::Rng>,
+    phase: Cell<Phase>,
+    idle_grace_until: Cell<Option<Instant>>,
+}
+
+/// Where in its life a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It answers what comes, closes connections behind their answers, and takes no new ones.
+    Draining,
+}
+
+impl Worker {
+    /// A worker with this index and seed for its random numbers; to be made on its own thread.
+    pub fn new(id: WorkerId, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            buffers: Buffers::default(),
+            wheel: Wheel::new(),
+            heads: RefCell::default(),
+            entropy: RefCell::new(fastrand::Rng::with_seed(seed)),
+            phase: Cell::new(Phase::Serving),
+            idle_grace_until: Cell::new(None),
+        })
+    }
+
+    /// Which worker this is: the index of its cells in every meter.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Memory for bytes in flight.
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Deadlines.
+    pub fn wheel(&self) -> &Rc<Wheel> {
+        &self.wheel
+    }
+
+    /// A new timer on this worker's wheel.
+    pub fn timer(&self) -> Timer {
+        Timer::new(&self.wheel)
+    }
+
+    /// Takes an empty head, with memory of an earlier use if there is one.
+    pub fn take_head(&self) -> Head {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives a head back for its memory.
+    pub fn give_head(&self, mut head: Head) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < SPARE_HEADS && head.capacity() <= SPARE_HEAD_BYTES {
+            head.clear();
+            heads.push(head);
+        }
+    }
+
+    /// One draw of 64 random bits; not for secrets.
+    pub fn draw(&self) -> u64 {
+        self.entropy.borrow_mut().u64(..)
+    }
+
+    /// The phase it is in.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Enters [`Phase::Draining`] and wakes every connection to see it. A connection between two
+    /// requests is kept until `idle_until`, since a request may be on its way to it.
+    pub fn drain(&self, idle_until: Instant) {
+        self.phase.set(Phase::Draining);
+        self.idle_grace_until.set(Some(idle_until));
+        self.wheel.wake_all();
+    }
+
+    /// Until when a connection between two requests is kept once the worker drains.
+    pub fn idle_grace_until(&self) -> Option<Instant> {
+        self.idle_grace_until.get()
+    }
+}
+
+/// Seconds since 1970 by the wall clock: for cookies and logs, never for deadlines.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Heads kept for reuse; more are only needed at once by that many requests in flight.
+const SPARE_HEADS: usize = 256;
+
+/// A head that grew beyond this is not worth keeping.
+const SPARE_HEAD_BYTES: usize = 16 * 1024;

@@ -1,0 +1,100 @@
+//! Bytes on their way out: heads and small pieces gathered, so that a message leaves in one system call.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::stream::Stream;
+
+/// Bytes that wait to be written, and how many of them have been.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Number of bytes that wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Where to append what is to be written next.
+    pub fn append(&mut self) -> &mut Vec<u8> {
+        if self.is_empty() {
+            self.reset();
+        }
+        &mut self.bytes
+    }
+
+    /// Drops what waits: for a connection that ends.
+    pub fn reset(&mut self) {
+        self.sent = 0;
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Gives the memory of an empty output away; an idle connection holds none.
+    pub fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Writes all that waits.
+    pub fn poll_flush(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let n = ready!(stream.poll_write(cx, &self.bytes[self.sent..]))?;
+            self.advance(n)?;
+        }
+        self.reset();
+        stream.poll_flush(cx)
+    }
+
+    /// Writes what waits and then of `piece` as much as one call takes; gives the bytes of `piece` taken.
+    pub fn poll_write_with(
+        &mut self,
+        stream: &mut Stream,
+        piece: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.is_empty() {
+                let n = ready!(stream.poll_write(cx, piece))?;
+                return Poll::Ready(if n == 0 && !piece.is_empty() {
+                    Err(io::ErrorKind::WriteZero.into())
+                } else {
+                    Ok(n)
+                });
+            }
+            let waiting = self.len();
+            let n = ready!(stream.poll_write_two(cx, &self.bytes[self.sent..], piece))?;
+            self.advance(n.min(waiting))?;
+            if n > waiting {
+                self.reset();
+                return Poll::Ready(Ok(n - waiting));
+            }
+        }
+    }
+
+    fn advance(&mut self, n: usize) -> io::Result<()> {
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.sent += n;
+        Ok(())
+    }
+}
+
+/// An output that grew beyond this gives its memory away when it is empty.
+const KEPT_BYTES: usize = 32 * 1024;

@@ -1,0 +1,159 @@
+//! A connected socket of any kind behind one type: TCP, Unix, or TLS over TCP.
+//!
+//! An enum in place of a trait object: the call is resolved by a branch that is always predicted, and
+//! what differs between the kinds (looking for a peer that has gone) stays in one place.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+
+use super::buffer::Buffer;
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP, after the handshake. Boxed: it is twenty times the size of the others.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
+/// What is known of the peer without reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// It has sent bytes that nobody has read.
+    BytesWaiting,
+    /// It has ended its side of the connection (FIN); it may still read.
+    HalfClosed,
+    /// The connection is dead.
+    Gone,
+}
+
+impl Stream {
+    /// Reads once into the room of `buffer`; 0 bytes at the end of the stream. The caller has made room.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        debug_assert!(!buffer.room().is_empty());
+        let mut into = ReadBuf::new(buffer.room());
+        ready!(match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut into),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut into),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, &mut into),
+        })?;
+        let n = into.filled().len();
+        buffer.filled(n);
+        Poll::Ready(Ok(n))
+    }
+
+    /// Writes once.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Writes once from two pieces in one system call (one TLS record where it fits).
+    pub fn poll_write_two(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let both = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, &both),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+        }
+    }
+
+    /// Pushes out what a TLS session holds back; nothing to do for the others.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    /// Ends our side: no more bytes will be written.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Makes the coming close a reset, for a peer that would take an end for the end of the message.
+    pub fn reset_on_close(&self) {
+        let now = Some(std::time::Duration::ZERO);
+        // If it fails the connection is dead already.
+        let _ = match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_linger(now),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(now),
+            Self::Unix(_) => Ok(()),
+        };
+    }
+
+    /// Watches the peer without taking a byte: pending while it is silent, which costs no system call.
+    pub fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<PeerState> {
+        let ready = match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        };
+        if ready!(ready).is_err() {
+            return Poll::Ready(PeerState::Gone);
+        }
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let seen = match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+        };
+        match seen {
+            Ok(0) => Poll::Ready(PeerState::HalfClosed),
+            Ok(_) => Poll::Ready(PeerState::BytesWaiting),
+            // The readiness was stale: what was there has been read since. Clearing it needs a read
+            // that finds nothing, which makes the next call pending again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.clear_readiness();
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(PeerState::Gone),
+        }
+    }
+
+    fn clear_readiness(&self) {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        // Only ever called when a peek has just found nothing; should a byte have come in between, the peek
+        // inside `try_io` finds it and leaves the readiness as it is.
+        let _ = match self {
+            Self::Tcp(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
+                SockRef::from(stream).peek(&mut byte)
+            }),
+            Self::Tls(stream) => {
+                let tcp = stream.get_ref().0;
+                tcp.try_io(tokio::io::Interest::READABLE, || {
+                    SockRef::from(tcp).peek(&mut byte)
+                })
+            }
+            Self::Unix(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
+                SockRef::from(stream).peek(&mut byte)
+            }),
+        };
+    }
+}

@@ -1,0 +1,91 @@
+//! The law in tables: for each room the rooms it may import, which rooms are pure, and what a pure room may not say.
+
+/// For a room that may import every other.
+pub(crate) const ALL: &[&str] = &["*"];
+
+/// Each room under `src` and the rooms it may import; itself goes without saying.
+pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
+    ("telemetry", &[]),
+    ("message", &[]),
+    ("h1", &["message"]),
+    ("backend", &["telemetry"]),
+    ("strategy", &["backend"]),
+    ("route", &["message"]),
+    ("plan", &["strategy", "route", "backend", "telemetry"]),
+    (
+        "config",
+        &["plan", "strategy", "route", "backend", "telemetry"],
+    ),
+    (
+        "snapshot",
+        &["plan", "backend", "strategy", "route", "telemetry"],
+    ),
+    ("worker", &["telemetry", "message", "h1"]),
+    ("listener", &["plan", "snapshot", "telemetry", "worker"]),
+    (
+        "server",
+        &["plan", "message", "h1", "telemetry", "listener", "worker"],
+    ),
+    (
+        "upstream",
+        &["plan", "backend", "message", "h1", "telemetry", "worker"],
+    ),
+    (
+        "proxy",
+        &[
+            "snapshot",
+            "upstream",
+            "server",
+            "message",
+            "plan",
+            "backend",
+            "strategy",
+            "route",
+            "telemetry",
+            "worker",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "snapshot",
+            "backend",
+            "strategy",
+            "listener",
+            "config",
+            "plan",
+            "server",
+            "message",
+            "telemetry",
+        ],
+    ),
+    ("app", ALL),
+    ("cli", ALL),
+];
+
+/// Rooms, or folders of rooms, whose answers depend on their arguments alone. Test code is free.
+pub(crate) const PURE: &[&str] = &[
+    "message",
+    "h1",
+    "backend",
+    "strategy",
+    "route",
+    "plan",
+    "config/compile",
+    "snapshot",
+];
+
+/// What a pure room may not say, as the tokens it is spelt with: no runtime, clock, randomness or file.
+pub(crate) const PURITY: &[&[&str]] = &[
+    &["async"],
+    &["tokio"],
+    &["fastrand"],
+    &["Instant", "::", "now"],
+    &["SystemTime", "::", "now"],
+    &["std", "::", "fs"],
+    // `File` alone is also a good name for a variant of a setting.
+    &["File", "::", "open"],
+    &["File", "::", "create"],
+    &["File", "::", "options"],
+    &["OpenOptions"],
+];

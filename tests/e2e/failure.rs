@@ -1,0 +1,1 @@
+//! What clients get when backends misbehave, and what is tried again.

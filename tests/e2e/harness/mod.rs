@@ -1,0 +1,36 @@
+//! What end-to-end tests are written with.
+//!
+//! *What enters*: a configuration as TOML, and what backends shall do. *What leaves*: what clients, backends
+//! and logs saw. A test reads as sentences:
+//!
+//! ```text
+//! let origin = Origin::named("a");
+//! let balancer = Balancer::in_front_of(&[&origin]);
+//! let mut client = Client::of(balancer.address("web"));
+//! assert_eq!(client.get("/").origin(), "a");
+//! ```
+//!
+//! In reading order: [`balancer`] the program, [`origin`] a backend that can misbehave, [`client`] a strict
+//! client, [`wire`] HTTP/1.1 as both of them read it, [`wait`] waiting with a deadline.
+//!
+//! Deliberately absent: the product's own parser (it would agree with itself), and retries.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a harness offers more than the tests of one day need"
+)]
+
+mod balancer;
+mod client;
+mod origin;
+mod wait;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use balancer::{Balancer, pool, program};
+pub(crate) use client::{Client, ClientError, Ending, Request, Response};
+pub(crate) use origin::{Behaviour, Origin, Received};
+pub(crate) use wait::{DEADLINE, wait_for, wait_until};

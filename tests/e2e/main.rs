@@ -1,0 +1,14 @@
+//! The real program on real sockets: origins behind, clients in front, one module for each thing promised.
+//!
+//! Every address is of the kernel's choosing, nothing is slept for, and nothing is tried twice: a test
+//! that fails now and then has found something. Start with [`harness`].
+
+mod admin;
+mod failure;
+mod harness;
+mod metrics;
+mod process;
+mod reload;
+mod routing;
+mod sticky;
+mod strategies;

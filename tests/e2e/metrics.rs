@@ -1,0 +1,1 @@
+//! What is counted, under the names that dashboards know.

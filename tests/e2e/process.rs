@@ -1,0 +1,1 @@
+//! Starting, stopping, draining, signals and exit codes.

@@ -1,0 +1,1 @@
+//! Which route and pool take a request.

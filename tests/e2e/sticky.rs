@@ -1,0 +1,1 @@
+//! Sessions keep their backend.

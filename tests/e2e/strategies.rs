@@ -1,0 +1,1 @@
+//! Which backend is picked, as seen from outside.

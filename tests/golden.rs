@@ -1,0 +1,89 @@
+//! Golden configurations: what comes out of each file in `tests/golden`, written down beside it.
+//!
+//! `NAME.plan` is the plan with its warnings, `NAME.report` the report. To write them anew after a change, and then
+//! read what has changed: `FORECOURT_BLESS=1 cargo test --test golden`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+use forecourt::config::{Options, Secret, load};
+
+#[test]
+fn configurations_give_what_is_written_down() {
+    let bless = env::var_os("FORECOURT_BLESS").is_some();
+    let mut wrong = Vec::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(FOLDER)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| has_extension(path, "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let (extension, text) = outcome(&file);
+        let golden = file.with_extension(extension);
+        if bless {
+            fs::write(&golden, text).unwrap();
+        } else if fs::read_to_string(&golden).ok().as_deref() != Some(&text) {
+            wrong.push(format!(
+                "{} is not what comes out now:\n{text}",
+                golden.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn outcome(file: &Path) -> (&'static str, String) {
+    match load(file, &options()) {
+        Ok(loaded) => {
+            let mut text = String::new();
+            for warning in &loaded.warnings {
+                writeln!(text, "{}\n", warning.render(false)).unwrap();
+            }
+            writeln!(text, "{:#?}", loaded.plan).unwrap();
+            let files: Vec<_> = loaded
+                .files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            writeln!(text, "files: {}", files.join(" ")).unwrap();
+            ("plan", text)
+        }
+        Err(report) => ("report", format!("{report}\n")),
+    }
+}
+
+fn options() -> Options {
+    Options {
+        cores: 2,
+        random_secret: Some(Secret::from_bytes(&[7; 32])),
+        lookup: names_of_the_tests,
+        lookup_deadline: Duration::from_secs(60),
+    }
+}
+
+fn names_of_the_tests(name: &str) -> io::Result<Vec<SocketAddr>> {
+    let addresses: &[&str] = match name {
+        "one.test:80" => &["[2001:db8::1]:80", "10.0.0.1:80"],
+        "two.test:80" => &["10.0.0.3:80", "10.0.0.2:80"],
+        "several.test:81" => &["[2001:db8::1]:81", "[2001:db8::2]:81"],
+        _ => return Err(io::Error::other("no such name")),
+    };
+    Ok(addresses
+        .iter()
+        .map(|address| address.parse().unwrap())
+        .collect())
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+const FOLDER: &str = "tests/golden";
