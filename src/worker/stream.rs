@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -110,50 +110,47 @@ impl Stream {
 
     /// Watches the peer without taking a byte: pending while it is silent, which costs no system call.
     pub fn poll_peer(&self, cx: &mut Context<'_>) -> Poll<PeerState> {
-        let ready = match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-        };
-        if ready!(ready).is_err() {
-            return Poll::Ready(PeerState::Gone);
-        }
-        let mut byte = [MaybeUninit::uninit(); 1];
-        let seen = match self {
-            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
-            Self::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
-            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
-        };
-        match seen {
-            Ok(0) => Poll::Ready(PeerState::HalfClosed),
-            Ok(_) => Poll::Ready(PeerState::BytesWaiting),
-            // The readiness was stale: what was there has been read since. Clearing it needs a read
-            // that finds nothing, which makes the next call pending again.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.clear_readiness();
-                Poll::Pending
+        loop {
+            if ready!(self.poll_readable(cx)).is_err() {
+                return Poll::Ready(PeerState::Gone);
             }
-            Err(_) => Poll::Ready(PeerState::Gone),
+            match self.peek() {
+                Ok(0) => return Poll::Ready(PeerState::HalfClosed),
+                Ok(_) => return Poll::Ready(PeerState::BytesWaiting),
+                // The readiness was stale: what was there has been read since. Asking again once it is
+                // cleared registers the task to be woken.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(),
+                Err(_) => return Poll::Ready(PeerState::Gone),
+            }
         }
     }
 
-    fn clear_readiness(&self) {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    fn peek(&self) -> io::Result<usize> {
         let mut byte = [MaybeUninit::uninit(); 1];
-        // Only ever called when a peek has just found nothing; should a byte have come in between, the peek
-        // inside `try_io` finds it and leaves the readiness as it is.
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+        }
+    }
+
+    /// Should a byte come in between, the look inside finds it and leaves the readiness as it is.
+    fn clear_readiness(&self) {
         let _ = match self {
-            Self::Tcp(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
-                SockRef::from(stream).peek(&mut byte)
-            }),
-            Self::Tls(stream) => {
-                let tcp = stream.get_ref().0;
-                tcp.try_io(tokio::io::Interest::READABLE, || {
-                    SockRef::from(tcp).peek(&mut byte)
-                })
-            }
-            Self::Unix(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
-                SockRef::from(stream).peek(&mut byte)
-            }),
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || self.peek()),
+            Self::Tls(stream) => stream
+                .get_ref()
+                .0
+                .try_io(Interest::READABLE, || self.peek()),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || self.peek()),
         };
     }
 }
