@@ -66,7 +66,7 @@ causes! {
         "use a forward proxy for tunnels";
     NoRoute "no-route":
         "no route takes this host and path on this listener",
-        "see `forecourt explain URL`; add a route, or correct the host";
+        "add a route, or correct the host";
     NoBackend "no-backend":
         "no backend of the pool may be picked: all failing, drained, in maintenance or of weight 0",
         "see `forecourt status` for the reason of each backend; bring one back, or add one";
