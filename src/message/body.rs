@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::head::Head;
 
@@ -151,8 +152,8 @@ pub trait AnswerBody: Body {
     /// Says that `n` bytes of the answer's content have been handed to the client's connection.
     fn delivered(&mut self, n: u64);
 
-    /// Says how the delivery ended; the exchange is recorded with it.
-    fn end(&mut self, how: Ending);
+    /// Says how the delivery ended, and when; the exchange is recorded with it.
+    fn end(&mut self, how: Ending, now: Instant);
 }
 
 /// How an upload ended.

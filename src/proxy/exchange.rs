@@ -20,7 +20,8 @@ use crate::message::body::Ending;
 use crate::message::{Head, Name, hop_by_hop};
 use crate::plan::Listener;
 use crate::server::Peer;
-use crate::snapshot::View;
+use crate::snapshot::{Claimed, View};
+use crate::strategy::Slot;
 use crate::telemetry::{AccessLog, Cause, StickyOutcome};
 use crate::worker::Worker;
 
@@ -31,7 +32,7 @@ pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
     pub(super) log: Rc<RefCell<AccessLog>>,
     /// The listener that the request came by, and its index unless it has been removed.
-    pub(super) listener: Arc<Listener>,
+    pub(super) listener: Rc<Arc<Listener>>,
     pub(super) listener_index: Option<usize>,
     pub(super) received: Instant,
     pub(super) route: Option<usize>,
@@ -42,11 +43,13 @@ pub(super) struct Exchange {
     pub(super) attempts: SmallVec<[Tried; 2]>,
     pub(super) sticky: Option<StickyOutcome>,
     /// The claim on the backend that answers.
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight<Claimed>>,
     /// The status of the answer; 0 until there is one.
     pub(super) status: u16,
     pub(super) cause: Option<Cause>,
     pub(super) ending: Option<Ending>,
+    /// When the delivery ended.
+    pub(super) ended_at: Option<Instant>,
     pub(super) body_bytes: u64,
     pub(super) picked: Option<Duration>,
     pub(super) connecting: Option<Duration>,
@@ -65,7 +68,7 @@ pub(super) struct Story {
 /// An attempt that was made.
 #[derive(Debug)]
 pub(super) struct Tried {
-    pub(super) backend: Arc<Backend>,
+    pub(super) slot: Slot,
     pub(super) cause: Option<Cause>,
     pub(super) begun: Instant,
     /// Zero while it lasts.
@@ -80,11 +83,12 @@ impl Exchange {
         view: View,
         worker: &Rc<Worker>,
         log: &Rc<RefCell<AccessLog>>,
-        listener: Arc<Listener>,
+        listener: Rc<Arc<Listener>>,
         listener_index: Option<usize>,
         received: Instant,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        // Boxed, for it is handed on from step to step.
+        Box::new(Self {
             view,
             worker: Rc::clone(worker),
             log: Rc::clone(log),
@@ -101,13 +105,14 @@ impl Exchange {
             status: 0,
             cause: None,
             ending: None,
+            ended_at: None,
             body_bytes: 0,
             picked: None,
             connecting: None,
             first_byte: None,
             request_id: None,
             expects_continue: false,
-        }
+        })
     }
 
     /// Notes what the head says before it is rewritten.
@@ -142,6 +147,11 @@ impl Exchange {
         self.request_id.as_deref()
     }
 
+    /// The backend of an attempt.
+    pub(super) fn backend(&self, tried: &Tried) -> &Arc<Backend> {
+        self.view.pools[self.pool.unwrap_or_default()].backend(tried.slot)
+    }
+
     /// Whether the client waits for a 100 before it sends its body.
     pub(super) fn expects_continue(&self) -> bool {
         self.expects_continue
@@ -158,8 +168,9 @@ impl Exchange {
     }
 
     /// Notes how the delivery ended.
-    pub(super) fn end(&mut self, how: Ending) {
+    pub(super) fn end(&mut self, how: Ending, now: std::time::Instant) {
         self.ending = Some(how);
+        self.ended_at = Some(Instant::from_std(now));
         if let Ending::SourceFailed(failure) = how {
             let cause = cause_of_cut(failure);
             self.cause = Some(cause);

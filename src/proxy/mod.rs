@@ -57,7 +57,7 @@ pub struct Proxy<T> {
 /// A listener's address as connections know it, and where it stands in the generation seen last.
 #[derive(Debug)]
 struct Known {
-    listener: Arc<Listener>,
+    listener: Rc<Arc<Listener>>,
     /// Its index in the plan of `generation`; `None` once it is no longer there.
     index: Option<usize>,
     generation: u64,
@@ -93,7 +93,7 @@ impl<T: Transport> Proxy<T> {
     /// The settings of a listener now; those of its last generation once it is gone. `first` are those it
     /// had when the connection, or the socket, was made.
     pub fn listener_now(&self, key: ListenerKey, first: &Arc<Listener>) -> Arc<Listener> {
-        self.listener(&self.reader.view(), key, first).0
+        Arc::clone(&self.listener(&self.reader.view(), key, first).0)
     }
 
     /// The settings of a listener in `view`, and its index unless it has been removed.
@@ -102,10 +102,10 @@ impl<T: Transport> Proxy<T> {
         view: &View,
         key: ListenerKey,
         first: &Arc<Listener>,
-    ) -> (Arc<Listener>, Option<usize>) {
+    ) -> (Rc<Arc<Listener>>, Option<usize>) {
         let mut listeners = self.listeners.borrow_mut();
         let known = listeners.entry(key).or_insert_with(|| Known {
-            listener: Arc::clone(first),
+            listener: Rc::new(Arc::clone(first)),
             index: None,
             generation: 0,
         });
@@ -117,10 +117,10 @@ impl<T: Transport> Proxy<T> {
                 .iter()
                 .position(|listener| listener.address == *address);
             if let Some(index) = known.index {
-                known.listener = Arc::clone(&listeners[index]);
+                known.listener = Rc::new(Arc::clone(&listeners[index]));
             }
         }
-        (Arc::clone(&known.listener), known.index)
+        (Rc::clone(&known.listener), known.index)
     }
 
     async fn exchange<'c>(
@@ -197,7 +197,7 @@ impl<T: Transport> Handler for Proxy<T> {
 }
 
 impl<T: Transport> Proxy<T> {
-    fn open(&self, peer: &Peer, received: Instant) -> Exchange {
+    fn open(&self, peer: &Peer, received: Instant) -> Box<Exchange> {
         let view = self.reader.view();
         let (listener, index) = self.listener(&view, peer.listener, &peer.accepted_by);
         Exchange::open(view, &self.worker, &self.log, listener, index, received)

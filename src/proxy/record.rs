@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use crate::message::body::Ending;
@@ -12,7 +13,8 @@ use crate::telemetry::{AccessRecord, Cause, CodeClass};
 
 /// Counts the exchange and logs it.
 pub(super) fn write(x: &mut Exchange) {
-    let total = x.received.elapsed();
+    let ended = x.ended_at.unwrap_or_else(Instant::now);
+    let total = ended.saturating_duration_since(x.received);
     let aborted =
         x.ending != Some(Ending::Delivered) && !matches!(x.ending, Some(Ending::SourceFailed(_)));
     if aborted && x.cause.is_none() {
@@ -23,25 +25,28 @@ pub(super) fn write(x: &mut Exchange) {
     } else {
         CodeClass::of(x.status)
     };
-    count(x, class, total);
+    count(x, class, ended);
     if x.log.borrow().is_on() {
         log(x, total);
     }
 }
 
-fn count(x: &mut Exchange, class: CodeClass, total: Duration) {
+fn count(x: &mut Exchange, class: CodeClass, ended: Instant) {
     let worker = x.worker.id();
     if let Some(listener) = x.listener_index {
         let route = x.view.route_meters(listener, x.route).at(worker);
         route.requests[class.index()].add(1);
-        route.duration.observe(total);
+        route
+            .duration
+            .observe(ended.saturating_duration_since(x.received));
     }
-    let Some(last) = x.attempts.last_mut() else {
+    let (Some(last), Some(pool)) = (x.attempts.last_mut(), x.pool) else {
         return;
     };
     if last.took.is_zero() {
-        last.took = last.begun.elapsed();
-        let cells = last.backend.meters().at(worker);
+        last.took = ended.saturating_duration_since(last.begun);
+        let backend = x.view.pools[pool].backend(last.slot);
+        let cells = backend.meters().at(worker);
         cells.requests[class.index()].add(1);
         cells.duration.observe(last.took);
         if let Some(cause) = last.cause {
@@ -55,7 +60,7 @@ fn log(x: &Exchange, total: Duration) {
         .attempts
         .iter()
         .map(|tried| Attempt {
-            backend: Shown(tried.backend.address()),
+            backend: Shown(x.backend(tried).address()),
             cause: tried.cause,
             duration: tried.took,
         })
@@ -80,7 +85,7 @@ fn log(x: &Exchange, total: Duration) {
         backend: x
             .attempts
             .last()
-            .map(|tried| Shown(tried.backend.address())),
+            .map(|tried| Shown(x.backend(tried).address())),
         strategy: pool.map(|pool| pool.strategy.name()),
         sticky: x.sticky,
         generation: x.view.generation,

@@ -20,7 +20,7 @@ pub(super) fn reply<'c, B: AnswerBody>(
     cause: Cause,
     asked: &Head,
     unread: Option<RequestBody<'c>>,
-    mut x: Exchange,
+    mut x: Box<Exchange>,
 ) -> Answer<Outgoing<'c, B>> {
     x.cause = Some(cause);
     let status = status(cause);

@@ -5,6 +5,8 @@
 //! that ended without a byte of response was most likely closed before the request came; an idempotent
 //! request goes once more on a new one. Everything else is the client's to decide.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::affinity::Inputs;
@@ -37,6 +39,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
             backend: pool.backend(slot),
             timeouts: pool.timeouts,
             fresh,
+            begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
         };
         match proxy.transport.send(send, &request.head, body).await {
             Ok(response) => {
@@ -47,7 +50,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
             }
             Err((error, body)) => {
                 let failure = Failure::from(error);
-                note_failure(failure.cause, x);
+                note_failure(pool, failure.cause, x);
                 let again = may_send_again(&failure, request, body.is_touched());
                 request.body = Some(body);
                 last = Some(failure);
@@ -84,21 +87,26 @@ fn choose(
         entropy: x.worker.draw(),
     };
     let bound = Sticky::bound(&pool.members, &cx);
-    let Choice { slot, in_flight } = pool.choose(&cx)?;
+    let Choice { slot, in_flight } = x.view.choose(x.pool?, &cx)?;
     let reason = match bound {
         _ if attempt > 0 => PickReason::Retry,
         Some(bound) if bound == slot => PickReason::Sticky,
         Some(_) | None => PickReason::Strategy,
     };
-    let backend = pool.backend(slot);
-    backend.meters().at(x.worker.id()).picks[reason.index()].add(1);
-    let begun = Instant::now();
+    let cells = pool.backend(slot).meters().at(x.worker.id());
+    cells.picks[reason.index()].add(1);
+    // The way to the first pick is short, and the clock is not free.
+    let begun = if attempt == 0 {
+        x.received
+    } else {
+        Instant::now()
+    };
     x.picked = Some(begun.saturating_duration_since(x.received));
     x.attempts.push(Record {
-        backend: backend.clone(),
+        slot,
         cause: None,
         begun,
-        took: std::time::Duration::ZERO,
+        took: Duration::ZERO,
     });
     x.in_flight = Some(in_flight);
     Some(slot)
@@ -114,15 +122,16 @@ fn may_send_again(failure: &Failure, request: &Incoming<'_>, body_touched: bool)
 }
 
 /// Ends the attempt under way as a failed one. The client's own failures are not the backend's.
-fn note_failure(cause: Cause, x: &mut Exchange) {
+fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
     x.in_flight = None;
     x.cause = Some(cause);
     let worker = x.worker.id();
     if let Some(last) = x.attempts.last_mut() {
         last.cause = Some(cause);
-        last.took = last.begun.elapsed().max(std::time::Duration::from_nanos(1));
+        last.took = last.begun.elapsed().max(Duration::from_nanos(1));
         if cause.is_of_backend() {
-            last.backend.meters().at(worker).failures[cause.index()].add(1);
+            let cells = pool.backend(last.slot).meters().at(worker);
+            cells.failures[cause.index()].add(1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The body of an answer: it carries the exchange, and the request ends with it.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::exchange::Exchange;
 use crate::message::Head;
@@ -14,7 +15,7 @@ use crate::telemetry::Cause;
 #[derive(Debug)]
 pub struct Outgoing<'c, B> {
     source: Source<'c, B>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ enum Unread<'c> {
 
 impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// A backend's response.
-    pub(super) fn relay(head: Head, body: B, mut exchange: Exchange) -> Answer<Self> {
+    pub(super) fn relay(head: Head, body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
         exchange.answered(head.status());
         Answer {
             head,
@@ -62,7 +63,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
         content: Vec<u8>,
         head_only: bool,
         unread: Option<RequestBody<'c>>,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
     ) -> Answer<Self> {
         exchange.answered(head.status());
         let last = unread.as_ref().is_some_and(|body| match body.length() {
@@ -158,8 +159,8 @@ impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
         self.exchange.delivered(n);
     }
 
-    fn end(&mut self, how: Ending) {
-        self.exchange.end(how);
+    fn end(&mut self, how: Ending, now: Instant) {
+        self.exchange.end(how, now);
     }
 }
 

@@ -76,10 +76,11 @@ pub(super) async fn deliver<B: AnswerBody>(
     };
     let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
     let upload = delivery.upload;
-    body.end(ending);
+    let now = Instant::now();
+    body.end(ending, now.into_std());
     match ending {
         Ending::Delivered if upload != Some(Upload::Whole) => Outcome::Linger,
-        Ending::Delivered if keep_alive => Outcome::Clean(Instant::now()),
+        Ending::Delivered if keep_alive => Outcome::Clean(now),
         Ending::Delivered => Outcome::Close,
         Ending::SourceFailed(_) if coding == Coding::UntilClose => {
             // Nothing but a reset tells this client that the end it sees is not the end.

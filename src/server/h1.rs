@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             peer: &peer,
             terms,
         };
+        wire.borrow_mut().output.prepare(worker.buffers());
         // Boxed while it lasts: an idle connection is to be small.
         let next = match got {
             NextHead::Closed => return,
@@ -196,45 +198,37 @@ async fn exchange<H: Handler>(
         wire: connection.wire,
         version: asked.version,
     };
-    let (wire, timer, worker, peer) = (
-        connection.wire,
-        connection.timer,
-        connection.worker,
-        connection.peer,
-    );
     let body_timeout = connection.terms.listener.timeouts.body;
+    let (wire, timer, worker) = (connection.wire, connection.timer, connection.worker);
+    let peer = connection.peer;
     timer.clear();
-    let mut reader = RequestReader::new(connection, framing);
-    let too_large = reader.announces_too_much();
-    if too_large {
-        drop(reader);
+    if too_large(framing, &connection.terms) {
         return refuse_with(connection, handler, Cause::BodyTooLarge, head, received).await;
     }
-    let source: Option<&mut dyn Body> = if framing == Framing::None {
-        None
-    } else {
-        Some(&mut reader)
+    let outcome = {
+        let mut reader = RequestReader::new(connection, framing);
+        let source = (framing != Framing::None).then_some(&mut reader as &mut dyn Body);
+        let request = Request {
+            head,
+            body: RequestBody::new(source, Some(&interim)),
+            peer,
+            received,
+        };
+        // Pinned here: handed over by value it would lie twice in this future.
+        let answering = pin!(Rc::clone(handler).handle(request));
+        let Some(answer) = answered_or_gone(wire, answering).await else {
+            return Next::Close;
+        };
+        let closing = handler.terms(peer).closing || worker.phase() == Phase::Draining;
+        let way = delivery::Way {
+            wire,
+            timer,
+            body_timeout,
+            version: asked.version,
+            keep_alive: asked.keep_alive && !closing,
+        };
+        delivery::deliver(way, answer, worker).await
     };
-    let body = RequestBody::new(source, Some(&interim));
-    let request = Request {
-        head,
-        body,
-        peer,
-        received,
-    };
-    let Some(answer) = answered_or_gone(wire, Rc::clone(handler).handle(request)).await else {
-        return Next::Close;
-    };
-    let closing = handler.terms(peer).closing || worker.phase() == Phase::Draining;
-    let way = delivery::Way {
-        wire,
-        timer,
-        body_timeout,
-        version: asked.version,
-        keep_alive: asked.keep_alive && !closing,
-    };
-    let outcome = delivery::deliver(way, answer, worker).await;
-    drop(reader);
     after(connection, outcome)
 }
 
@@ -248,9 +242,8 @@ struct Asked {
 /// A FIN behind a whole request is no farewell (RFC 9112 section 9.6): the answer still goes out.
 async fn answered_or_gone<B>(
     wire: &RefCell<Wire>,
-    answer: impl Future<Output = Answer<B>>,
+    mut answer: Pin<&mut impl Future<Output = Answer<B>>>,
 ) -> Option<Answer<B>> {
-    let mut answer = std::pin::pin!(answer);
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
@@ -274,7 +267,8 @@ async fn answered_or_gone<B>(
 fn after(connection: &mut Connection<'_>, outcome: Outcome) -> Next {
     match outcome {
         Outcome::Clean(at) => {
-            connection.wire.borrow_mut().output.release();
+            let buffers = connection.worker.buffers();
+            connection.wire.borrow_mut().output.release(buffers);
             Next::Again(at)
         }
         Outcome::Close if connection.input.buffer.is_empty() => Next::Close,
@@ -406,6 +400,12 @@ impl Interim for Informer<'_> {
         // What does not go out now goes before the answer; a failure shows there.
         let _ = output.poll_flush(stream, cx);
     }
+}
+
+/// Whether the length that the head announces is over the limit.
+fn too_large(framing: Framing, terms: &Terms) -> bool {
+    let most = terms.listener.limits.body_bytes;
+    matches!(framing, Framing::Length(length) if most > 0 && length > most)
 }
 
 fn limits(terms: &Terms) -> Limits {

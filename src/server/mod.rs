@@ -69,8 +69,8 @@ pub struct Answer<B> {
 /// What a connection is to observe now; asked for anew for each request, so that a reload shows at once.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The listener's settings.
-    pub listener: Arc<Listener>,
+    /// The listener's settings, by a count that is the worker's own.
+    pub listener: Rc<Arc<Listener>>,
     /// Whether the connection is to end behind its next answer.
     pub closing: bool,
 }

@@ -46,11 +46,6 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Whether the length that the head announces is over the limit.
-    pub(super) fn announces_too_much(&self) -> bool {
-        matches!((self.framing, self.allowance), (Framing::Length(length), Some(limit)) if length > limit)
-    }
-
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
         let size = match self.decoder.remaining_length() {
             Some(length) if length <= Buffer::SMALL as u64 => Buffer::SMALL,

@@ -5,8 +5,8 @@
 //! without a lock and without touching a count that other workers touch.
 //!
 //! In reading order: [`assemble`] (plan and live state become a snapshot), [`registry`] (live state that
-//! survives: backends, cursors, meters), [`pool`] (pick and claim in one step), [`view`] (one worker's
-//! handle on one generation).
+//! survives: backends, cursors, meters), [`pool`] (members and strategy), [`view`] (one worker's handle on one
+//! generation; picks and claims in one step).
 //!
 //! Deliberately absent: input and output of any kind. A snapshot is made off the path and only read on it.
 
@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
-pub use pool::{Choice, Pool};
+pub use pool::Pool;
 pub use registry::Registry;
-pub use view::{Reader, View};
+pub use view::{Choice, Claimed, Reader, View};
 
 use crate::plan::Plan;
 use crate::route::RouteTable;

@@ -1,10 +1,10 @@
-//! A pool in one generation: its members, its strategy, and the one step that picks and claims.
+//! A pool in one generation: its members and its strategy.
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, InFlight};
+use crate::backend::Backend;
 use crate::plan::pool::PoolTimeouts;
-use crate::strategy::{Members, PickContext, Slot, StickySpec, Strategy};
+use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
 /// A pool in one generation.
@@ -24,25 +24,7 @@ pub struct Pool {
     pub meters: Arc<PoolMeters>,
 }
 
-/// A member, picked and claimed.
-#[derive(Debug)]
-pub struct Choice {
-    /// Which member.
-    pub slot: Slot,
-    /// The claim: the request counts as in flight until it is dropped.
-    pub in_flight: InFlight,
-}
-
 impl Pool {
-    /// Picks a member and claims it. `None` when no member may be picked.
-    pub fn choose(&self, cx: &PickContext<'_>) -> Option<Choice> {
-        let slot = self.strategy.pick(&self.members, cx)?;
-        Some(Choice {
-            slot,
-            in_flight: self.members.get(slot).backend.begin(),
-        })
-    }
-
     /// Whether the backend is one of its members.
     pub fn has(&self, backend: &Arc<Backend>) -> bool {
         self.members

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 
 use super::Snapshot;
+use crate::backend::{Backend, InFlight};
+use crate::strategy::{PickContext, Slot};
 
 /// A worker's way to the generation of now.
 #[derive(Debug)]
@@ -28,6 +30,23 @@ pub struct Reader {
     reason = "the outer count is the worker's own, the inner one is shared by all"
 )]
 pub struct View(Rc<Arc<Snapshot>>);
+
+/// A member, picked and claimed.
+#[derive(Debug)]
+pub struct Choice {
+    /// Which member.
+    pub slot: Slot,
+    /// The claim: the request counts as in flight until it is dropped.
+    pub in_flight: InFlight<Claimed>,
+}
+
+/// A backend that is kept alive by the generation it was picked from.
+#[derive(Debug)]
+pub struct Claimed {
+    view: View,
+    pool: usize,
+    slot: Slot,
+}
 
 impl Reader {
     pub(super) fn new(current: Arc<ArcSwap<Snapshot>>) -> Self {
@@ -48,6 +67,31 @@ impl Reader {
             *view = View(Rc::new(Arc::clone(newest)));
         }
         view.clone()
+    }
+}
+
+impl View {
+    /// Picks a member of a pool and claims it, in one step. `None` when no member may be picked.
+    pub fn choose(&self, pool: usize, cx: &PickContext<'_>) -> Option<Choice> {
+        let picked = &self.pools[pool];
+        let slot = picked.strategy.pick(&picked.members, cx)?;
+        let claimed = Claimed {
+            view: self.clone(),
+            pool,
+            slot,
+        };
+        Some(Choice {
+            slot,
+            in_flight: InFlight::begin(claimed),
+        })
+    }
+}
+
+impl Deref for Claimed {
+    type Target = Backend;
+
+    fn deref(&self) -> &Backend {
+        self.view.pools[self.pool].backend(self.slot)
     }
 }
 

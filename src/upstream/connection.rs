@@ -34,8 +34,8 @@ impl Connection {
         backend: Arc<Backend>,
         worker: &Rc<Worker>,
         timer: Timer,
-    ) -> Self {
-        let connection = Self {
+    ) -> Box<Self> {
+        let connection = Box::new(Self {
             stream,
             input: Buffer::default(),
             output: Output::default(),
@@ -44,7 +44,7 @@ impl Connection {
             worker: Rc::clone(worker),
             reused: false,
             use_now: Use::Active,
-        };
+        });
         connection.cells().connections_active.add(1);
         connection
     }
@@ -53,7 +53,7 @@ impl Connection {
     pub(super) fn rest(&mut self) {
         self.timer.clear();
         self.worker.buffers().take_back(&mut self.input);
-        self.output.release();
+        self.output.release(self.worker.buffers());
         self.count_as(Use::Idle);
         self.reused = true;
     }

@@ -24,12 +24,13 @@ use crate::worker::{Buffer, Pump};
 
 /// Sends a request and waits for the response's head. Dropping the future closes the connection.
 pub(super) async fn exchange<'c>(
-    mut connection: Connection,
+    mut connection: Box<Connection>,
     store: &Rc<Store>,
-    timeouts: PoolTimeouts,
+    (timeouts, begun): (PoolTimeouts, Instant),
     head: &Head,
     body: RequestBody<'c>,
 ) -> Result<(Head, H1Body<'c>), (SendError, RequestBody<'c>)> {
+    connection.output.prepare(store.worker().buffers());
     write::request_head(head, body.length(), connection.output.append());
     let mut sending = Sending {
         upload: Uploading::new(body),
@@ -39,7 +40,7 @@ pub(super) async fn exchange<'c>(
         timeout: timeouts.response,
         heard: false,
     };
-    connection.timer.set(Instant::now() + timeouts.response);
+    connection.timer.set(begun + timeouts.response);
     let got = poll_fn(|cx| sending.poll(cx, &mut connection)).await;
     let Sending {
         upload,

@@ -61,6 +61,8 @@ pub struct Attempt<'a> {
     pub timeouts: PoolTimeouts,
     /// Whether only a new connection will do, because a reused one has just failed.
     pub fresh: bool,
+    /// When it began.
+    pub begun: Instant,
 }
 
 /// A response whose head is complete.
@@ -108,7 +110,10 @@ impl Upstream {
         &self.store
     }
 
-    async fn connection(&self, attempt: &Attempt<'_>) -> Result<(Connection, Duration), SendError> {
+    async fn connection(
+        &self,
+        attempt: &Attempt<'_>,
+    ) -> Result<(Box<Connection>, Duration), SendError> {
         if !attempt.fresh
             && let Some(connection) = self.store.take(attempt.backend)
         {
@@ -149,8 +154,15 @@ impl Transport for Upstream {
     ) -> Sent<'c, H1Body<'c>> {
         match self.connection(&attempt).await {
             Ok((connection, connecting)) => {
-                let (head, body) =
-                    h1::exchange(connection, &self.store, attempt.timeouts, head, body).await?;
+                let sent = attempt.begun + connecting;
+                let (head, body) = h1::exchange(
+                    connection,
+                    &self.store,
+                    (attempt.timeouts, sent),
+                    head,
+                    body,
+                )
+                .await?;
                 Ok(Response {
                     head,
                     body,

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::h1::Uploading;
 use super::{Connection, Store};
@@ -19,7 +19,7 @@ use crate::worker::Buffer;
 #[derive(Debug)]
 pub struct H1Body<'c> {
     /// Gone once it went back to the store.
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     store: Rc<Store>,
     upload: Uploading<'c>,
     uploaded: Option<Upload>,
@@ -34,7 +34,7 @@ impl<'c> H1Body<'c> {
     /// The body behind a head. What came with the head is looked at at once, so that a response that is
     /// broken from the start can still be told from a good one.
     pub(super) fn new(
-        connection: Connection,
+        connection: Box<Connection>,
         store: Rc<Store>,
         upload: Uploading<'c>,
         (framing, length): (Framing, Length),
@@ -186,7 +186,7 @@ impl AnswerBody for H1Body<'_> {
 
     fn delivered(&mut self, _: u64) {}
 
-    fn end(&mut self, _: Ending) {}
+    fn end(&mut self, _: Ending, _: Instant) {}
 }
 
 /// Finds a body that came with more bytes than its length: the last piece must not go out, or the

@@ -29,7 +29,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
     until: Instant,
 }
@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// Takes the connection used last, if there is one that still stands.
-    pub(super) fn take(&self, backend: &Backend) -> Option<Connection> {
+    pub(super) fn take(&self, backend: &Backend) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&backend.number())?;
         while let Some(Idle { mut connection, .. }) = connections.pop() {
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Keeps a connection for at most `keep`.
-    pub(super) fn put(&self, mut connection: Connection, keep: Duration) {
+    pub(super) fn put(&self, mut connection: Box<Connection>, keep: Duration) {
         if self.count.get() >= self.most {
             self.evict_some();
         }

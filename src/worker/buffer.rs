@@ -10,6 +10,7 @@ use std::cell::RefCell;
 pub struct Buffers {
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
+    outputs: RefCell<Vec<Vec<u8>>>,
 }
 
 /// Bytes that have been read and not yet used, in memory that may be on loan from [`Buffers`].
@@ -103,6 +104,21 @@ impl Buffers {
         }
     }
 
+    /// Lends memory for an [`Output`](super::Output).
+    pub(super) fn lend_output(&self) -> Vec<u8> {
+        let kept = self.outputs.borrow_mut().pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(OUTPUT_BYTES))
+    }
+
+    /// Takes the memory of an output back, unless it grew too large to be kept.
+    pub(super) fn take_back_output(&self, mut bytes: Vec<u8>) {
+        let mut outputs = self.outputs.borrow_mut();
+        if (1..=MOST_OUTPUT_BYTES).contains(&bytes.capacity()) && outputs.len() < SPARE {
+            bytes.clear();
+            outputs.push(bytes);
+        }
+    }
+
     fn lend(&self, size: usize) -> Box<[u8]> {
         let (spare, size) = match size {
             0..=Buffer::SMALL => (&self.small, Buffer::SMALL),
@@ -117,6 +133,12 @@ impl Buffers {
 
 /// Spare buffers kept of each size: what a burst needed is given back to the system beyond this.
 const SPARE: usize = 64;
+
+/// Room for a head and a small body.
+const OUTPUT_BYTES: usize = 4 * 1024;
+
+/// An output that grew beyond this is not kept.
+const MOST_OUTPUT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

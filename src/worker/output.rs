@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use super::buffer::Buffers;
 use super::stream::Stream;
 
 /// Bytes that wait to be written, and how many of them have been.
@@ -35,15 +36,20 @@ impl Output {
     pub fn reset(&mut self) {
         self.sent = 0;
         self.bytes.clear();
-        if self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
+    }
+
+    /// Borrows memory for what is to be written next, if it has none.
+    pub fn prepare(&mut self, buffers: &Buffers) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers.lend_output();
         }
     }
 
-    /// Gives the memory of an empty output away; an idle connection holds none.
-    pub fn release(&mut self) {
+    /// Gives the memory of an empty output back; an idle connection holds none.
+    pub fn release(&mut self, buffers: &Buffers) {
         if self.is_empty() {
-            *self = Self::default();
+            buffers.take_back_output(std::mem::take(&mut self.bytes));
+            self.sent = 0;
         }
     }
 
@@ -95,6 +101,3 @@ impl Output {
         Ok(())
     }
 }
-
-/// An output that grew beyond this gives its memory away when it is empty.
-const KEPT_BYTES: usize = 32 * 1024;
