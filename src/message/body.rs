@@ -81,6 +81,7 @@ pub struct RequestBody<'c> {
     source: Option<&'c mut (dyn Body + 'c)>,
     interim: Option<&'c (dyn Interim + 'c)>,
     touched: bool,
+    broken: bool,
 }
 
 impl<'c> RequestBody<'c> {
@@ -93,12 +94,18 @@ impl<'c> RequestBody<'c> {
             source,
             interim,
             touched: false,
+            broken: false,
         }
     }
 
     /// Whether a byte of it has been used, so that it cannot be sent a second time.
     pub fn is_touched(&self) -> bool {
         self.touched
+    }
+
+    /// Whether reading it has failed, so that what follows it on its connection cannot be found.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Passes an interim response on to the client.
@@ -111,10 +118,12 @@ impl<'c> RequestBody<'c> {
 
 impl Body for RequestBody<'_> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
-        match &mut self.source {
-            Some(source) => source.poll_piece(cx),
-            None => Poll::Ready(Ok(None)),
-        }
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(Ok(None));
+        };
+        let polled = source.poll_piece(cx);
+        self.broken |= matches!(polled, Poll::Ready(Err(_)));
+        polled
     }
 
     fn consume(&mut self, n: usize) {

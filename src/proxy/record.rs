@@ -15,11 +15,12 @@ use crate::telemetry::{AccessRecord, Cause, CodeClass};
 pub(super) fn write(x: &mut Exchange) {
     let ended = x.ended_at.unwrap_or_else(Instant::now);
     let total = ended.saturating_duration_since(x.received);
-    let aborted =
-        x.ending != Some(Ending::Delivered) && !matches!(x.ending, Some(Ending::SourceFailed(_)));
-    if aborted && x.cause.is_none() {
+    let delivered = matches!(x.ending, Some(Ending::Delivered | Ending::SourceFailed(_)));
+    if !delivered && x.cause.is_none() {
         x.cause = Some(Cause::ClientAborted);
     }
+    // A client that ended its side within its request may still have been told so: it is gone all the same.
+    let aborted = !delivered || x.cause == Some(Cause::ClientAborted);
     let class = if aborted {
         CodeClass::Aborted
     } else {

@@ -128,6 +128,10 @@ fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
     let worker = x.worker.id();
     if let Some(last) = x.attempts.last_mut() {
         last.cause = Some(cause);
+        if cause == Cause::ClientAborted {
+            // No attempt that failed, but one that ended with the exchange: recorded as such.
+            return;
+        }
         last.took = last.begun.elapsed().max(Duration::from_nanos(1));
         if cause.is_of_backend() {
             let cells = pool.backend(last.slot).meters().at(worker);

@@ -67,6 +67,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
     ) -> Answer<Self> {
         exchange.answered(head.status());
         let last = unread.as_ref().is_some_and(|body| match body.length() {
+            _ if body.is_broken() => true,
             Length::Absent { .. } => false,
             // It may wait for a 100 that never comes, or send for ever.
             Length::Exact(length) => exchange.expects_continue() || length > DROPPED_MOST as u64,

@@ -105,7 +105,8 @@ impl Delivery<'_> {
             && let Poll::Ready(upload) = body.poll_upload(cx)
         {
             self.upload = Some(upload);
-            if upload == Upload::Failed {
+            // A client that has had its answer need not send the rest.
+            if upload == Upload::Failed && !self.pump.is_done() {
                 return Poll::Ready(Ending::ClientGone);
             }
         }

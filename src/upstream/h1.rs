@@ -19,7 +19,7 @@ use crate::message::framing::{self, Framing};
 use crate::message::{Head, Method, hop_by_hop};
 use crate::plan::pool::PoolTimeouts;
 use crate::telemetry::Cause;
-use crate::worker::pump::{Coding, PumpFailure};
+use crate::worker::pump::{Coding, PumpFailure, Side};
 use crate::worker::{Buffer, Pump};
 
 /// Sends a request and waits for the response's head. Dropping the future closes the connection.
@@ -38,6 +38,8 @@ pub(super) async fn exchange<'c>(
         answer: store.worker().take_head(),
         method: head.method(),
         timeout: timeouts.response,
+        needs_leave: hop_by_hop::expects_continue(head),
+        waited: false,
         heard: false,
     };
     connection.timer.set(begun + timeouts.response);
@@ -91,6 +93,10 @@ struct Sending<'c> {
     answer: Head,
     method: Method,
     timeout: Duration,
+    /// Whether the client sends its body only when the backend asks for it.
+    needs_leave: bool,
+    /// Whether the upload waited for the client when it was last looked at.
+    waited: bool,
     /// Whether a byte has come from the backend.
     heard: bool,
 }
@@ -105,9 +111,11 @@ impl Sending<'_> {
         if let Poll::Ready(Err(failure)) = self.upload.poll(cx, connection, &mut moved) {
             return Poll::Ready(Err(cause_of_upload(failure)));
         }
-        if moved > 0 {
+        let waits = self.upload.waits_for_client();
+        if moved > 0 || (self.waited && !waits) {
             connection.timer.set(Instant::now() + self.timeout);
         }
+        self.waited = waits;
         loop {
             if !connection.input.is_empty() {
                 match self.understand(cx, connection) {
@@ -195,12 +203,21 @@ impl Sending<'_> {
                 if connection.input.is_empty() {
                     buffers.take_back(&mut connection.input);
                 }
+                if self.waits_for_client() {
+                    // Its own deadline bounds that; the backend's begins anew with the next piece.
+                    return Poll::Pending;
+                }
                 connection
                     .timer
                     .poll_expired(cx)
                     .map(|()| Err(Cause::ResponseTimeout))
             }
         }
+    }
+
+    /// Whether the backend cannot answer yet because the client has not sent all of its request.
+    fn waits_for_client(&self) -> bool {
+        self.waited && (self.heard || !self.needs_leave)
     }
 }
 
@@ -224,6 +241,11 @@ impl<'c> Uploading<'c> {
 
     pub(super) fn into_body(self) -> RequestBody<'c> {
         self.body
+    }
+
+    /// Whether the backend has all that the client has sent, and it is not all of the body.
+    fn waits_for_client(&self) -> bool {
+        !self.refused && !self.pump.is_done() && self.pump.waits_for() == Side::Source
     }
 
     /// Moves the body on. An error is the client's; a backend that takes no more ends the upload quietly.
