@@ -3,7 +3,8 @@
 //! What can fail comes first; from the publication on nothing can. In-flight requests finish on the
 //! generation that they began with, and a listener whose address stays keeps its sockets and connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use super::Running;
 use super::start::{StartError, bind_all};
@@ -73,7 +74,7 @@ impl Running {
             !self
                 .listening
                 .iter()
-                .any(|old| old.address == listener.address)
+                .any(|old| listener.shares_sockets(&old.post.listener))
         });
         let bound = bind_all(new, self.workers.len())?;
         if self.plan.log.access != plan.log.access
@@ -120,22 +121,31 @@ impl Running {
             .partition(|old| {
                 plan.listeners
                     .iter()
-                    .any(|listener| listener.address == old.address)
+                    .any(|listener| listener.shares_sockets(&old.post.listener))
             });
         self.listening = kept;
         for listened in &mut self.listening {
             if let Some(listener) = plan
                 .listeners
                 .iter()
-                .find(|listener| listener.address == listened.address)
+                .find(|listener| listener.shares_sockets(&listened.post.listener))
             {
                 listened.post.listener = Arc::clone(listener);
             }
         }
+        let (closed, all_closed) = mpsc::channel();
         for listened in gone {
             tracing::info!(listener = %listened.post.listener.name, address = %listened.bound, "listening no more");
-            self.tell_all(|| Command::Retire(listened.post.key));
+            self.tell_all(|| Command::Retire(listened.post.key, closed.clone()));
             remove(&listened.bound);
+        }
+        drop(closed);
+        // The next reload may want the address back, and would find it taken by ourselves.
+        if all_closed.recv_timeout(CLOSING) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("a worker has not closed its listening sockets in time");
         }
     }
 }
+
+/// How long workers may take to close listening sockets: far longer than they do.
+const CLOSING: Duration = Duration::from_secs(5);

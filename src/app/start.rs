@@ -45,8 +45,6 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub(super) struct Listened {
     pub(super) post: Post,
-    /// As the plan has it; a listener is known by it over reloads.
-    pub(super) address: ListenAddress,
     /// As it is bound, with the port that the kernel chose.
     pub(super) bound: ListenAddress,
 }
@@ -200,7 +198,6 @@ impl Running {
         for (listener, bound) in bound {
             let key = ListenerKey(self.next_key);
             self.next_key += 1;
-            let address = listener.address.clone();
             tracing::info!(listener = %listener.name, address = %bound.address, tls = listener.tls.is_some(), "listening");
             let post = Post {
                 key,
@@ -215,7 +212,6 @@ impl Running {
             );
             self.listening.push(Listened {
                 post,
-                address,
                 bound: bound.address,
             });
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -45,8 +46,8 @@ pub(super) struct Setup {
 pub(super) enum Command {
     /// Listen on one more address.
     Listen(Post, Socket),
-    /// Listen no more on this address.
-    Retire(ListenerKey),
+    /// Listen no more on this address; the sender is dropped when the socket is closed.
+    Retire(ListenerKey, std::sync::mpsc::Sender<()>),
     /// Serve a connection that another worker accepted.
     Serve(Post, Accepted),
     /// There is a new generation.
@@ -87,7 +88,13 @@ type Data = Proxy<Upstream>;
 struct Bench {
     parts: Rc<Parts>,
     commands: mpsc::Receiver<Command>,
-    listening: HashMap<ListenerKey, Rc<Notify>>,
+    listening: HashMap<ListenerKey, Loop>,
+}
+
+/// An accept loop that runs.
+struct Loop {
+    retired: Rc<Notify>,
+    task: JoinHandle<()>,
 }
 
 /// What its tasks share.
@@ -151,9 +158,14 @@ impl Bench {
         let parts = &self.parts;
         match command {
             Command::Listen(post, socket) => self.listen(post, socket),
-            Command::Retire(key) => {
-                if let Some(retired) = self.listening.remove(&key) {
+            Command::Retire(key, closed) => {
+                if let Some(Loop { retired, task }) = self.listening.remove(&key) {
                     retired.notify_one();
+                    tokio::task::spawn_local(async move {
+                        // However it ended, its socket is closed.
+                        let _ = task.await;
+                        drop(closed);
+                    });
                 }
             }
             Command::Serve(post, accepted) => parts.serve(&post, accepted),
@@ -161,7 +173,7 @@ impl Bench {
             Command::Drain(idle_until) => {
                 self.listening
                     .drain()
-                    .for_each(|(_, retired)| retired.notify_one());
+                    .for_each(|(_, accepting)| accepting.retired.notify_one());
                 parts.worker.drain(idle_until);
             }
             Command::Stop => {}
@@ -178,12 +190,16 @@ impl Bench {
         );
         match listening {
             Ok(listening) => {
-                self.listening.insert(post.key, listening.retirement());
+                let key = post.key;
                 let door = FrontDoor {
                     parts: Rc::clone(parts),
                     post,
                 };
-                tokio::task::spawn_local(listening.run(door));
+                let accepting = Loop {
+                    retired: listening.retirement(),
+                    task: tokio::task::spawn_local(listening.run(door)),
+                };
+                self.listening.insert(key, accepting);
             }
             // The other workers' sockets take its share of connections only when this one is closed.
             Err(error) => {

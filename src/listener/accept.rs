@@ -5,14 +5,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::SockRef;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 
 use super::{Budget, Permit, Socket};
@@ -119,57 +120,85 @@ impl Listening {
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let (stream, peer) = match &self.socket {
-            AsyncSocket::Tcp(socket) => match socket.poll_accept(cx) {
-                Poll::Ready(Ok((stream, peer))) => {
-                    (plain_tcp(stream)?, Some(peer.ip().to_canonical()))
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            },
-            AsyncSocket::Unix(socket) => match socket.poll_accept(cx) {
-                Poll::Ready(Ok((stream, _))) => (plain_unix(stream)?, None),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            },
+            AsyncSocket::Tcp(socket) => {
+                let (stream, peer) = ready!(socket.poll_accept(cx))?;
+                of_tcp(stream.into_std()?, peer)?
+            }
+            AsyncSocket::Unix(socket) => {
+                let (stream, _) = ready!(socket.poll_accept(cx))?;
+                (AcceptedStream::Unix(stream.into_std()?), None)
+            }
         };
+        Poll::Ready(Ok(self.admit(stream, peer)))
+    }
+
+    fn admit(&self, stream: AcceptedStream, peer: Option<IpAddr>) -> Accepted {
         let worker = self.budget.place(self.worker);
-        Poll::Ready(Ok(Accepted {
+        Accepted {
             stream,
             peer,
             permit: self.budget.enter(worker, &self.connections),
-        }))
+        }
     }
 
-    /// The queue holds whole connections: closing the socket would reset them.
+    /// The queue holds whole connections: closing the socket would reset them. The system is asked, not
+    /// the runtime, which may not know of the last ones yet and hands out only so many at a time.
     fn take_queued(&self, door: &impl Door) {
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Ok(accepted)) = self.poll_accept(&mut cx) {
-            door.take(accepted);
+        loop {
+            match self.socket.accept_now() {
+                Ok((stream, peer)) => door.take(self.admit(stream, peer)),
+                Err(error) if is_of_client(&error) => {}
+                // The queue is empty, or no descriptor is left to take more with.
+                Err(_) => return,
+            }
         }
     }
 
     async fn after_error(&self, error: &io::Error, door: &impl Door) {
-        match error.kind() {
-            // The client was gone before it was accepted.
-            io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted => {}
-            _ => {
-                tracing::warn!(listener = %door.listener().name, %error, "accepting pauses");
-                door.make_room();
-                tokio::time::sleep(PAUSE).await;
+        if is_of_client(error) {
+            return;
+        }
+        tracing::warn!(listener = %door.listener().name, %error, "accepting pauses");
+        door.make_room();
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl AsyncSocket {
+    /// Takes a connection off the queue without asking the runtime whether there is one.
+    fn accept_now(&self) -> io::Result<(AcceptedStream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+                of_tcp(stream.into(), peer)
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((AcceptedStream::Unix(stream.into()), None))
             }
         }
     }
 }
 
-fn plain_tcp(stream: TcpStream) -> io::Result<AcceptedStream> {
+fn of_tcp(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+) -> io::Result<(AcceptedStream, Option<IpAddr>)> {
     stream.set_nodelay(true)?;
-    stream.into_std().map(AcceptedStream::Tcp)
+    Ok((AcceptedStream::Tcp(stream), Some(peer.ip().to_canonical())))
 }
 
-fn plain_unix(stream: UnixStream) -> io::Result<AcceptedStream> {
-    stream.into_std().map(AcceptedStream::Unix)
+/// Whether the client was gone before it was accepted.
+fn is_of_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 /// How long accepting pauses when there is no room.

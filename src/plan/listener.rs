@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub struct Listener {
     /// The name in the configuration; a label in metrics and log.
     pub name: Arc<str>,
-    /// Where it listens. What a reload compares: a listener whose address stays keeps its sockets.
+    /// Where it listens.
     pub address: ListenAddress,
     /// TLS, if the listener has it.
     pub tls: Option<Tls>,
@@ -24,6 +24,20 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// Limits towards clients.
     pub limits: ListenerLimits,
+}
+
+impl Listener {
+    /// Whether the sockets of `other`, of this generation or an earlier one, are its own. The address says so, and a
+    /// listener that is renamed keeps its connections; but the ports that the kernel chooses are all written 0, so of
+    /// these the name has to be the same too.
+    #[must_use]
+    pub fn shares_sockets(&self, other: &Self) -> bool {
+        let told_apart = match &self.address {
+            ListenAddress::Tcp(address) => address.port() != 0,
+            ListenAddress::Unix(_) => true,
+        };
+        self.address == other.address && (told_apart || self.name == other.name)
+    }
 }
 
 /// An address that can be listened on.

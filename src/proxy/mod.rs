@@ -111,11 +111,10 @@ impl<T: Transport> Proxy<T> {
         });
         if known.generation != view.generation {
             known.generation = view.generation;
-            let address = &known.listener.address;
             let listeners = &view.plan.listeners;
             known.index = listeners
                 .iter()
-                .position(|listener| listener.address == *address);
+                .position(|listener| listener.shares_sockets(&known.listener));
             if let Some(index) = known.index {
                 known.listener = Rc::new(Arc::clone(&listeners[index]));
             }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::wait::DEADLINE;
 use super::wire::{Fields, Framing, Head, Wire, WireError};
@@ -17,6 +17,7 @@ pub(crate) use super::wire::WireError as ClientError;
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
+    source: Option<IpAddr>,
     patience: Duration,
     wire: Option<Wire>,
 }
@@ -65,9 +66,16 @@ impl Client {
     pub(crate) fn of(address: SocketAddr) -> Self {
         Self {
             address,
+            source: None,
             patience: DEADLINE,
             wire: None,
         }
+    }
+
+    /// Connects from this address of this machine: all of 127.0.0.0/8 are.
+    pub(crate) fn coming_from(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// How long each read may take.
@@ -177,7 +185,16 @@ impl Client {
     /// The connection, made if there is none.
     pub(crate) fn connect(&mut self) -> Result<&mut Wire, ClientError> {
         if self.wire.is_none() {
-            let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
+            let stream = match self.source {
+                None => TcpStream::connect_timeout(&self.address, self.patience)?,
+                Some(source) => {
+                    let domain = Domain::for_address(self.address);
+                    let socket = Socket::new(domain, Type::STREAM, None)?;
+                    socket.bind(&SocketAddr::from((source, 0)).into())?;
+                    socket.connect_timeout(&self.address.into(), self.patience)?;
+                    TcpStream::from(socket)
+                }
+            };
             stream.set_read_timeout(Some(self.patience))?;
             stream.set_write_timeout(Some(self.patience))?;
             stream.set_nodelay(true)?;
