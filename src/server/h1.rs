@@ -33,9 +33,11 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
     let timer = worker.timer();
     let mut input = Input::default();
     let mut since = Instant::now();
+    let mut terms = handler.terms(&peer);
     loop {
-        let terms = handler.terms(&peer);
         let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
+        // It may have waited for long: the request counts by what holds now.
+        terms = handler.terms(&peer);
         let mut connection = Connection {
             wire: &wire,
             input: &mut input,
@@ -52,7 +54,7 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             NextHead::Whole(length) => Box::pin(exchange(&mut connection, &handler, length)).await,
         };
         match next {
-            Next::Again(at) => since = at,
+            Next::Again(at) => (since, terms) = (at, connection.terms),
             Next::Close => return,
             Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
         }
