@@ -1,12 +1,13 @@
 //! What one worker runs: its accept loops, its connections, its wheel, and commands from the control thread.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ahash::RandomState;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
@@ -14,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::backend::Backend;
 use crate::listener::accept::{AcceptedStream, Door};
 use crate::listener::tls::{self, TlsShared};
 use crate::listener::{Accepted, Budget, Listening, Socket};
@@ -105,6 +105,8 @@ struct Parts {
     budget: Arc<Budget>,
     tls: TlsShared,
     acceptors: RefCell<HashMap<ListenerKey, (Arc<Listener>, TlsAcceptor)>>,
+    /// What is listened on no more, as long as it may have connections.
+    retired: RefCell<Vec<Post>>,
     workers: Vec<mpsc::Sender<Command>>,
 }
 
@@ -127,6 +129,7 @@ impl Bench {
                 budget: setup.budget,
                 tls: setup.tls,
                 acceptors: RefCell::default(),
+                retired: RefCell::default(),
                 workers: setup.workers,
             }),
             commands: setup.commands,
@@ -191,15 +194,17 @@ impl Bench {
         match listening {
             Ok(listening) => {
                 let key = post.key;
-                let door = FrontDoor {
-                    parts: Rc::clone(parts),
-                    post,
-                };
-                let accepting = Loop {
-                    retired: listening.retirement(),
-                    task: tokio::task::spawn_local(listening.run(door)),
-                };
-                self.listening.insert(key, accepting);
+                let retired = listening.retirement();
+                let parts = Rc::clone(parts);
+                let task = tokio::task::spawn_local(async move {
+                    let door = FrontDoor {
+                        parts: Rc::clone(&parts),
+                        post: post.clone(),
+                    };
+                    listening.run(door).await;
+                    parts.retired.borrow_mut().push(post);
+                });
+                self.listening.insert(key, Loop { retired, task });
             }
             // The other workers' sockets take its share of connections only when this one is closed.
             Err(error) => {
@@ -335,22 +340,33 @@ impl Parts {
     fn tidy(&self, ticks: u64) {
         self.log.borrow_mut().flush();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            self.forget_retired();
             let view = self.proxy.view();
-            self.proxy
-                .transport()
-                .store()
-                .sweep(|backend| is_wanted(&view, backend));
+            let store = self.proxy.transport().store();
+            if !store.is_empty() {
+                let wanted = numbers(&view);
+                store.sweep(|backend| wanted.contains(&backend.number()));
+            }
         }
+    }
+
+    /// Drops what is kept for listeners that are gone, with the last of their connections.
+    fn forget_retired(&self) {
+        self.retired.borrow_mut().retain(|post| {
+            let is_over = post.connections.load(Ordering::Relaxed) == 0;
+            if is_over {
+                self.proxy.forget_listener(post.key);
+                self.acceptors.borrow_mut().remove(&post.key);
+            }
+            !is_over
+        });
     }
 }
 
-/// Whether a generation still names the backend.
-fn is_wanted(view: &View, backend: &Arc<Backend>) -> bool {
-    let pool = view
-        .pools
-        .iter()
-        .find(|pool| pool.name == backend.key().pool);
-    pool.is_some_and(|pool| pool.has(backend))
+/// The numbers of all backends that a generation names.
+fn numbers(view: &View) -> HashSet<u32, RandomState> {
+    let members = view.pools.iter().flat_map(|pool| pool.members.all());
+    members.map(|member| member.backend.number()).collect()
 }
 
 /// A connection in the listener's figures.

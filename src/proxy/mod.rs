@@ -96,6 +96,11 @@ impl<T: Transport> Proxy<T> {
         Arc::clone(&self.listener(&self.reader.view(), key, first).0)
     }
 
+    /// Forgets a listener that is gone and has no connection left.
+    pub fn forget_listener(&self, key: ListenerKey) {
+        self.listeners.borrow_mut().remove(&key);
+    }
+
     /// The settings of a listener in `view`, and its index unless it has been removed.
     fn listener(
         &self,

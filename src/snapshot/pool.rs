@@ -25,14 +25,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Whether the backend is one of its members.
-    pub fn has(&self, backend: &Arc<Backend>) -> bool {
-        self.members
-            .all()
-            .iter()
-            .any(|member| Arc::ptr_eq(&member.backend, backend))
-    }
-
     /// The backend of a member.
     pub fn backend(&self, slot: Slot) -> &Arc<Backend> {
         &self.members.get(slot).backend
