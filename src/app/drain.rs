@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Running;
+use super::reload::CLOSING;
 use super::worker::Command;
 use crate::listener::bind::remove;
 
@@ -30,11 +32,16 @@ impl Running {
         self.instance.draining();
         let begun = Instant::now();
         let idle_until = begun + IDLE_GRACE.min(deadline / 2);
-        self.send_all(|| Command::Drain(idle_until)).await;
+        let (closed, mut all_closed) = mpsc::channel(1);
+        self.send_all(|| Command::Drain(idle_until, closed.clone()))
+            .await;
+        drop(closed);
         self.listening
             .iter()
             .for_each(|listened| remove(&listened.bound));
         let mut hurry = std::pin::pin!(hurry);
+        // Connections count from when they are taken off the queue: only then is zero the end.
+        let _ = tokio::time::timeout(CLOSING, all_closed.recv()).await;
         while self.budget.total() > 0 && begun.elapsed() < deadline {
             tokio::select! {
                 () = &mut hurry => break,

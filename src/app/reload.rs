@@ -148,4 +148,4 @@ impl Running {
 }
 
 /// How long workers may take to close listening sockets: far longer than they do.
-const CLOSING: Duration = Duration::from_secs(5);
+pub(super) const CLOSING: Duration = Duration::from_secs(5);

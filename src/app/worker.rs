@@ -53,7 +53,8 @@ pub(super) enum Command {
     /// There is a new generation.
     Refresh,
     /// Take no new connections, and close those there are behind their answers; idle ones after this.
-    Drain(Instant),
+    /// The sender is dropped when the listening sockets are closed.
+    Drain(Instant, mpsc::Sender<()>),
     /// End now.
     Stop,
 }
@@ -173,11 +174,23 @@ impl Bench {
             }
             Command::Serve(post, accepted) => parts.serve(&post, accepted),
             Command::Refresh => parts.refresh(),
-            Command::Drain(idle_until) => {
-                self.listening
-                    .drain()
-                    .for_each(|(_, accepting)| accepting.retired.notify_one());
+            Command::Drain(idle_until, closed) => {
                 parts.worker.drain(idle_until);
+                let loops: Vec<Loop> = self
+                    .listening
+                    .drain()
+                    .map(|(_, accepting)| accepting)
+                    .collect();
+                loops
+                    .iter()
+                    .for_each(|accepting| accepting.retired.notify_one());
+                tokio::task::spawn_local(async move {
+                    for accepting in loops {
+                        // However it ended, its socket is closed.
+                        let _ = accepting.task.await;
+                    }
+                    drop(closed);
+                });
             }
             Command::Stop => {}
         }
