@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::listener::accept::{AcceptedStream, Door};
+use crate::listener::accept::{Detached, Door};
 use crate::listener::tls::{self, TlsShared};
 use crate::listener::{Accepted, Budget, Listening, Socket};
 use crate::plan::Listener;
@@ -49,7 +48,7 @@ pub(super) enum Command {
     /// Listen no more on this address; the sender is dropped when the socket is closed.
     Retire(ListenerKey, std::sync::mpsc::Sender<()>),
     /// Serve a connection that another worker accepted.
-    Serve(Post, Accepted),
+    Serve(Post, Detached),
     /// There is a new generation.
     Refresh,
     /// Take no new connections, and close those there are behind their answers; idle ones after this.
@@ -172,7 +171,7 @@ impl Bench {
                     });
                 }
             }
-            Command::Serve(post, accepted) => parts.serve(&post, accepted),
+            Command::Serve(post, detached) => parts.serve_detached(&post, detached),
             Command::Refresh => parts.refresh(),
             Command::Drain(idle_until, closed) => {
                 parts.worker.drain(idle_until);
@@ -244,14 +243,15 @@ impl Door for FrontDoor {
         if worker == self.parts.worker.id() {
             return self.parts.serve(&self.post, accepted);
         }
+        let command = match accepted.detach() {
+            Ok(detached) => Command::Serve(self.post.clone(), detached),
+            Err(error) => return tracing::warn!(%error, "a connection cannot be handed over"),
+        };
         // A queue that is full is a worker that is not so idle after all.
-        let command = Command::Serve(self.post.clone(), accepted);
-        if let Err(
-            mpsc::error::TrySendError::Full(Command::Serve(post, accepted))
-            | mpsc::error::TrySendError::Closed(Command::Serve(post, accepted)),
-        ) = self.parts.workers[worker.0].try_send(command)
+        if let Err(error) = self.parts.workers[worker.0].try_send(command)
+            && let Command::Serve(post, detached) = error.into_inner()
         {
-            self.parts.serve(&post, accepted);
+            self.parts.serve_detached(&post, detached);
         }
     }
 
@@ -271,12 +271,6 @@ impl Parts {
                 peer,
                 permit,
             } = accepted;
-            let stream = match parts.register(stream) {
-                Ok(stream) => stream,
-                Err(error) => {
-                    return tracing::warn!(%error, "an accepted connection cannot be served");
-                }
-            };
             let terms = parts.proxy.listener_now(key, &accepted_by);
             let counted = Counted::new(&parts, &terms);
             let Some((stream, tls)) = parts.secured(stream, key, &terms, &counted).await else {
@@ -299,11 +293,11 @@ impl Parts {
         });
     }
 
-    fn register(&self, stream: AcceptedStream) -> std::io::Result<Stream> {
-        Ok(match stream {
-            AcceptedStream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
-            AcceptedStream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
-        })
+    fn serve_detached(self: &Rc<Self>, post: &Post, detached: Detached) {
+        match detached.attach() {
+            Ok(accepted) => self.serve(post, accepted),
+            Err(error) => tracing::warn!(%error, "an accepted connection cannot be served"),
+        }
     }
 
     /// Does the TLS handshake if the listener has TLS; `None` when it fails.

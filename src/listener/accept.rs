@@ -13,12 +13,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 
 use super::{Budget, Permit, Socket};
 use crate::plan::Listener;
 use crate::telemetry::WorkerId;
+use crate::worker::Stream;
 
 /// One worker's part in listening on one address.
 #[derive(Debug)]
@@ -30,23 +31,28 @@ pub struct Listening {
     retired: Rc<Notify>,
 }
 
-/// A connection that has been accepted and not yet been served; may be handed to another worker.
+/// A connection that has been accepted and not yet been served.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The socket, not registered with any runtime.
-    pub stream: AcceptedStream,
+    /// The socket, registered with this worker's runtime.
+    pub stream: Stream,
     /// Where it comes from; `None` for a Unix socket.
     pub peer: Option<IpAddr>,
     /// Its place in the budget, in the name of the worker that is to serve it.
     pub permit: Permit,
 }
 
-/// An accepted socket.
+/// An accepted connection on its way to another worker.
 #[derive(Debug)]
-pub enum AcceptedStream {
-    /// TCP.
+pub struct Detached {
+    stream: DetachedStream,
+    peer: Option<IpAddr>,
+    permit: Permit,
+}
+
+#[derive(Debug)]
+enum DetachedStream {
     Tcp(std::net::TcpStream),
-    /// Unix.
     Unix(std::os::unix::net::UnixStream),
 }
 
@@ -122,17 +128,17 @@ impl Listening {
         let (stream, peer) = match &self.socket {
             AsyncSocket::Tcp(socket) => {
                 let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                of_tcp(stream.into_std()?, peer)?
+                of_tcp(stream, peer)?
             }
             AsyncSocket::Unix(socket) => {
                 let (stream, _) = ready!(socket.poll_accept(cx))?;
-                (AcceptedStream::Unix(stream.into_std()?), None)
+                (Stream::Unix(stream), None)
             }
         };
         Poll::Ready(Ok(self.admit(stream, peer)))
     }
 
-    fn admit(&self, stream: AcceptedStream, peer: Option<IpAddr>) -> Accepted {
+    fn admit(&self, stream: Stream, peer: Option<IpAddr>) -> Accepted {
         let worker = self.budget.place(self.worker);
         Accepted {
             stream,
@@ -164,31 +170,75 @@ impl Listening {
     }
 }
 
+impl Accepted {
+    /// Takes it off this worker's runtime, for another worker's.
+    ///
+    /// # Errors
+    /// When the runtime will not let it go; the connection is lost then.
+    pub fn detach(self) -> io::Result<Detached> {
+        let Self {
+            stream,
+            peer,
+            permit,
+        } = self;
+        let stream = match stream {
+            Stream::Tcp(stream) => DetachedStream::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => DetachedStream::Unix(stream.into_std()?),
+            Stream::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(Detached {
+            stream,
+            peer,
+            permit,
+        })
+    }
+}
+
+impl Detached {
+    /// Registers it with the runtime of the worker that is to serve it.
+    ///
+    /// # Errors
+    /// When the runtime cannot take it.
+    pub fn attach(self) -> io::Result<Accepted> {
+        let Self {
+            stream,
+            peer,
+            permit,
+        } = self;
+        let stream = match stream {
+            DetachedStream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            DetachedStream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Accepted {
+            stream,
+            peer,
+            permit,
+        })
+    }
+}
+
 impl AsyncSocket {
     /// Takes a connection off the queue without asking the runtime whether there is one.
-    fn accept_now(&self) -> io::Result<(AcceptedStream, Option<IpAddr>)> {
+    fn accept_now(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
-                of_tcp(stream.into(), peer)
+                of_tcp(TcpStream::from_std(stream.into())?, peer)
             }
             Self::Unix(socket) => {
                 let (stream, _) = SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((AcceptedStream::Unix(stream.into()), None))
+                Ok((Stream::Unix(UnixStream::from_std(stream.into())?), None))
             }
         }
     }
 }
 
-fn of_tcp(
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-) -> io::Result<(AcceptedStream, Option<IpAddr>)> {
+fn of_tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<(Stream, Option<IpAddr>)> {
     stream.set_nodelay(true)?;
-    Ok((AcceptedStream::Tcp(stream), Some(peer.ip().to_canonical())))
+    Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
 }
 
 /// Whether the client was gone before it was accepted.

@@ -13,8 +13,9 @@ use super::affinity::Inputs;
 use super::exchange::{Exchange, Tried as Record};
 use super::failure::Replay;
 use super::{Failure, Incoming, Proxy};
-use crate::snapshot::{Choice, Pool};
-use crate::strategy::{PickContext, Slot, Sticky, Tried};
+use crate::backend::InFlight;
+use crate::snapshot::{Choice, Claimed, Pool};
+use crate::strategy::{PickContext, Slot, Tried};
 use crate::telemetry::{Cause, PickReason, RetryOutcome};
 use crate::upstream::{Attempt, Response, Transport};
 
@@ -27,12 +28,21 @@ pub(super) async fn until_answered<'c, T: Transport>(
     x: &mut Exchange,
 ) -> Result<(Response<T::Body<'c>>, Slot), Failure> {
     let mut tried = Tried::new();
-    let mut last = None;
-    for attempt in 0..ATTEMPTS {
-        let fresh = last.is_some_and(|failure: Failure| failure.stale);
-        let Some(slot) = choose(pool, inputs, &tried, attempt, x) else {
+    let mut last: Option<Failure> = None;
+    // A member whose reused connection had ended: it is asked once more, on a new one.
+    let mut anew: Option<Slot> = None;
+    let mut picks = 0;
+    while anew.is_some() || picks < MOST_PICKS {
+        let fresh = anew.is_some();
+        let choice = match anew.take() {
+            Some(slot) => x.pool.map(|pool| x.view.claim(pool, slot)),
+            None => pick(pool, inputs, &tried, x),
+        };
+        let Some(Choice { slot, in_flight }) = choice else {
             break;
         };
+        picks += usize::from(!fresh);
+        note_attempt(pool, inputs, (slot, in_flight), x);
         // Never empty here: a failed attempt gives it back.
         let body = request.body.take().unwrap_or_default();
         let send = Attempt {
@@ -45,7 +55,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
             Ok(response) => {
                 x.connecting = Some(response.connecting);
                 x.first_byte = Some(x.received.elapsed());
-                note_retry(pool, attempt, RetryOutcome::Ok, x);
+                note_retry(pool, RetryOutcome::Ok, x);
                 return Ok((response, slot));
             }
             Err((error, body)) => {
@@ -57,50 +67,54 @@ pub(super) async fn until_answered<'c, T: Transport>(
                 if !again {
                     break;
                 }
-                if !failure.stale {
+                if failure.stale {
+                    anew = Some(slot);
+                } else {
                     tried.insert(slot);
                 }
             }
         }
     }
-    let made = x.attempts.len();
-    if made > 1 {
-        note_retry(pool, made - 1, RetryOutcome::Failed, x);
+    if x.attempts.len() > 1 {
+        note_retry(pool, RetryOutcome::Failed, x);
     } else if last.is_some_and(|failure| failure.replay() == Replay::Always) {
-        note_retry(pool, 1, RetryOutcome::NoneLeft, x);
+        pool.meters.at(x.worker.id()).retries[RetryOutcome::NoneLeft.index()].add(1);
     }
     // With no candidate left, the last real failure says more than that there was none.
     Err(last.unwrap_or_else(|| Failure::before(Cause::NoBackend)))
 }
 
-fn choose(
-    pool: &Pool,
-    inputs: &Inputs,
-    tried: &Tried,
-    attempt: usize,
-    x: &mut Exchange,
-) -> Option<Slot> {
+fn pick(pool: &Pool, inputs: &Inputs, tried: &Tried, x: &Exchange) -> Option<Choice> {
     let cx = PickContext {
         affinity: inputs.affinity,
         pin: inputs.pin,
         tried,
         entropy: x.worker.draw(),
     };
-    let bound = Sticky::bound(&pool.members, &cx);
-    let Choice { slot, in_flight } = x.view.choose(x.pool?, &cx)?;
+    debug_assert_eq!(
+        x.pool.map(|index| &*x.view.pools[index].name),
+        Some(&*pool.name)
+    );
+    x.view.choose(x.pool?, &cx)
+}
+
+fn note_attempt(
+    pool: &Pool,
+    inputs: &Inputs,
+    (slot, claim): (Slot, InFlight<Claimed>),
+    x: &mut Exchange,
+) {
+    let is_first = x.attempts.is_empty();
+    let bound = inputs.pin.and_then(|pin| pool.members.by_tag(pin));
     let reason = match bound {
-        _ if attempt > 0 => PickReason::Retry,
+        _ if !is_first => PickReason::Retry,
         Some(bound) if bound == slot => PickReason::Sticky,
         Some(_) | None => PickReason::Strategy,
     };
     let cells = pool.backend(slot).meters().at(x.worker.id());
     cells.picks[reason.index()].add(1);
     // The way to the first pick is short, and the clock is not free.
-    let begun = if attempt == 0 {
-        x.received
-    } else {
-        Instant::now()
-    };
+    let begun = if is_first { x.received } else { Instant::now() };
     x.picked = Some(begun.saturating_duration_since(x.received));
     x.attempts.push(Record {
         slot,
@@ -108,8 +122,7 @@ fn choose(
         begun,
         took: Duration::ZERO,
     });
-    x.in_flight = Some(in_flight);
-    Some(slot)
+    x.in_flight = Some(claim);
 }
 
 fn may_send_again(failure: &Failure, request: &Incoming<'_>, body_touched: bool) -> bool {
@@ -140,14 +153,15 @@ fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
     }
 }
 
-fn note_retry(pool: &Pool, attempt: usize, outcome: RetryOutcome, x: &mut Exchange) {
+/// Counts what became of a request that was sent more than once.
+fn note_retry(pool: &Pool, outcome: RetryOutcome, x: &mut Exchange) {
     if outcome == RetryOutcome::Ok {
         x.cause = None;
     }
-    if attempt > 0 {
+    if x.attempts.len() > 1 {
         pool.meters.at(x.worker.id()).retries[outcome.index()].add(1);
     }
 }
 
-/// In all, the first included.
-const ATTEMPTS: usize = 2;
+/// Members that are picked for one request, the first included.
+const MOST_PICKS: usize = 2;

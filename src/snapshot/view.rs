@@ -75,15 +75,20 @@ impl View {
     pub fn choose(&self, pool: usize, cx: &PickContext<'_>) -> Option<Choice> {
         let picked = &self.pools[pool];
         let slot = picked.strategy.pick(&picked.members, cx)?;
+        Some(self.claim(pool, slot))
+    }
+
+    /// Claims a member that was picked before.
+    pub fn claim(&self, pool: usize, slot: Slot) -> Choice {
         let claimed = Claimed {
             view: self.clone(),
             pool,
             slot,
         };
-        Some(Choice {
+        Choice {
             slot,
             in_flight: InFlight::begin(claimed),
-        })
+        }
     }
 }
 

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! In reading order: [`balancer`] the program, [`origin`] a backend that can misbehave, [`servers`]
-//! backends that are not ours, [`client`] a strict
-//! client, [`wire`] HTTP/1.1 as both of them read it, [`wait`] waiting with a deadline.
+//! backends that are not ours, [`client`] a strict client, [`wire`] HTTP/1.1 as both of them read it, [`wait`]
+//! waiting with a deadline.
 //!
 //! Deliberately absent: the product's own parser (it would agree with itself), and retries.
 
@@ -35,6 +35,6 @@ mod tests;
 pub(crate) use balancer::{Balancer, pool, program};
 pub(crate) use client::{Client, ClientError, Ending, Request, Response};
 pub(crate) use origin::{Behaviour, Origin, Received};
-pub(crate) use servers::{Place, Server, is_full_drill, is_installed, two_of_each};
+pub(crate) use servers::{Place, Server, has_ipv6, is_full_drill, is_installed, two_of_each};
 pub(crate) use wait::{DEADLINE, wait_for, wait_until};
 pub(crate) use wire::{Framing, Head, Wire, WireError};
