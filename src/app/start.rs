@@ -16,6 +16,7 @@ use crate::plan::{Listener, Plan};
 use crate::server::ListenerKey;
 use crate::snapshot::{Registry, Snapshot, Snapshots};
 use crate::telemetry::{AccessControl, Facade, LogControl, WorkerId};
+use crate::worker::Descriptors;
 
 /// The balancer as a library: [`Forecourt::start`].
 #[derive(Debug)]
@@ -77,13 +78,14 @@ impl Forecourt {
     /// When an address or a thread cannot be had; nothing is left running then.
     pub fn start(plan: Plan, log: Option<LogControl>) -> Result<Running, StartError> {
         let plan = Arc::new(plan);
-        let shares = Shares::claim();
+        let count = plan.server.workers;
+        let shares = Shares::claim(count * (FILES_PER_WORKER + plan.listeners.len()));
+        let descriptors = Descriptors::new(shares.connections);
         let facade = Facade::install();
         let access_plan = &plan.log.access;
         let access = AccessControl::start(access_plan.target.clone(), access_plan.format)
             .map_err(StartError::AccessLog)?;
         let tls = TlsShared::new()?;
-        let count = plan.server.workers;
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
         let first = Snapshot::assemble(Arc::clone(&plan), &registry, 1);
         let snapshots = Arc::new(Snapshots::new(first));
@@ -102,7 +104,7 @@ impl Forecourt {
             (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
         let mut running = Running {
             generation: 1,
-            budget: Budget::new(shares.clients, count),
+            budget: Budget::new(shares.clients, count, Arc::clone(&descriptors)),
             listening: Vec::new(),
             next_key: 0,
             workers: senders,
@@ -116,7 +118,7 @@ impl Forecourt {
             registry,
             snapshots,
         };
-        running.start_workers(receivers, shares.idle / count, &tls)?;
+        running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
         running.listen(bound);
         running.instance.serving();
         running.note_generation();
@@ -152,7 +154,7 @@ impl Running {
     fn start_workers(
         &mut self,
         receivers: Vec<mpsc::Receiver<Command>>,
-        most_idle: usize,
+        (most_idle, descriptors): (usize, Arc<Descriptors>),
         tls: &TlsShared,
     ) -> Result<(), StartError> {
         for (index, commands) in receivers.into_iter().enumerate() {
@@ -166,6 +168,7 @@ impl Running {
                 log: access.worker(),
                 budget: Arc::clone(&self.budget),
                 most_idle,
+                descriptors: Arc::clone(&descriptors),
                 tls: tls.clone(),
                 workers: self.workers.clone(),
                 commands,
@@ -258,6 +261,9 @@ pub(super) fn bind_all<'a>(
 
 /// Commands that may wait for a worker: a burst of handed-over connections.
 const COMMANDS: usize = 1024;
+
+/// Descriptors of a worker's runtime.
+const FILES_PER_WORKER: usize = 4;
 
 /// The exit code of a process whose worker is gone: not one of those with a meaning.
 const EXIT_WORKER_LOST: i32 = 70;

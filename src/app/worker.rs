@@ -23,7 +23,7 @@ use crate::server::{ListenerKey, Peer, h1};
 use crate::snapshot::{Snapshots, View};
 use crate::telemetry::{AccessLog, ListenerMeters, WorkerId};
 use crate::upstream::Upstream;
-use crate::worker::{Stream, Worker};
+use crate::worker::{Descriptors, Stream, Worker};
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) struct Setup {
     pub(super) log: AccessLog,
     pub(super) budget: Arc<Budget>,
     pub(super) most_idle: usize,
+    pub(super) descriptors: Arc<Descriptors>,
     pub(super) tls: TlsShared,
     /// The ways to all workers, this one included.
     pub(super) workers: Vec<mpsc::Sender<Command>>,
@@ -114,7 +115,7 @@ impl Bench {
     fn new(setup: Setup) -> Self {
         let worker = Worker::new(setup.id, setup.seed);
         let log = Rc::new(RefCell::new(setup.log));
-        let upstream = Upstream::new(Rc::clone(&worker), setup.most_idle);
+        let upstream = Upstream::new(Rc::clone(&worker), setup.most_idle, setup.descriptors);
         let proxy = Proxy::new(
             Rc::clone(&worker),
             setup.snapshots.reader(),
@@ -346,6 +347,7 @@ impl Parts {
 
     fn tidy(&self, ticks: u64) {
         self.log.borrow_mut().flush();
+        self.proxy.transport().store().make_room();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             self.forget_retired();
             let view = self.proxy.view();

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 
@@ -150,6 +150,7 @@ impl Listening {
     /// The queue holds whole connections: closing the socket would reset them. The system is asked, not
     /// the runtime, which may not know of the last ones yet and hands out only so many at a time.
     fn take_queued(&self, door: &impl Door) {
+        self.socket.take_no_more();
         loop {
             match self.socket.accept_now() {
                 Ok((stream, peer)) => door.take(self.admit(stream, peer)),
@@ -218,11 +219,23 @@ impl Detached {
 }
 
 impl AsyncSocket {
+    /// Has the system drop what arrives from now on, so that no connection comes to stand between the last
+    /// look into the queue and the close, which would reset it. Its client asks again a second later, and
+    /// finds whoever listens then.
+    fn take_no_more(&self) {
+        if let Self::Tcp(socket) = self {
+            // Should it fail, that moment is short.
+            let _ = SockRef::from(socket).attach_filter(&[DROP_ALL]);
+        }
+    }
+
     /// Takes a connection off the queue without asking the runtime whether there is one.
     fn accept_now(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = SockRef::from(socket).accept()?;
+                // One that came to stand as the filter did may have inherited it.
+                let _ = stream.detach_filter();
                 stream.set_nonblocking(true)?;
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
                 of_tcp(TcpStream::from_std(stream.into())?, peer)
@@ -250,6 +263,9 @@ fn is_of_client(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     )
 }
+
+/// The packet filter `ret #0`: keep no byte.
+const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 
 /// How long accepting pauses when there is no room.
 const PAUSE: Duration = Duration::from_millis(50);

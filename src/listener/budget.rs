@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::telemetry::WorkerId;
+use crate::worker::{Descriptor, Descriptors};
 
 /// The process's connections from clients.
 #[derive(Debug)]
 pub struct Budget {
     most: usize,
+    descriptors: Arc<Descriptors>,
     workers: Box<[Count]>,
 }
 
@@ -28,20 +30,24 @@ pub struct Permit {
     budget: Arc<Budget>,
     worker: WorkerId,
     listener: Arc<AtomicUsize>,
+    _descriptor: Descriptor,
 }
 
 /// How the descriptors of the process are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// Connections from clients.
+    /// Connections of every kind.
+    pub connections: usize,
+    /// Of these at most, connections from clients.
     pub clients: usize,
-    /// Idle connections to backends.
+    /// Of these at most, idle connections to backends.
     pub idle: usize,
 }
 
 impl Shares {
-    /// Raises the soft limit of open files to the hard one and shares it out.
-    pub fn claim() -> Self {
+    /// Raises the soft limit of open files to the hard one and shares it out; `fixed` of them are needed
+    /// for other things than connections: workers' sockets and runtimes.
+    pub fn claim(fixed: usize) -> Self {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         // If it may not be raised, what there is is shared out.
@@ -51,13 +57,16 @@ impl Shares {
             usize::try_from(open_files)
                 .unwrap_or(usize::MAX)
                 .min(MOST_CLAIMED),
+            fixed,
         )
     }
 
-    fn of(open_files: usize) -> Self {
-        let usable = open_files - (open_files / 50).max(64).min(open_files / 2);
+    fn of(open_files: usize, fixed: usize) -> Self {
+        let reserve = (open_files / 50).max(64) + fixed;
+        let usable = open_files - reserve.min(open_files / 2);
         let idle = usable / 5;
         Self {
+            connections: usable,
             clients: usable - idle,
             idle,
         }
@@ -65,10 +74,11 @@ impl Shares {
 }
 
 impl Budget {
-    /// A budget for at most `most` connections on so many workers.
-    pub fn new(most: usize, workers: usize) -> Arc<Self> {
+    /// A budget for at most `most` connections on so many workers, out of `descriptors`.
+    pub fn new(most: usize, workers: usize, descriptors: Arc<Descriptors>) -> Arc<Self> {
         Arc::new(Self {
             most,
+            descriptors,
             workers: (0..workers).map(|_| Count::default()).collect(),
         })
     }
@@ -77,7 +87,7 @@ impl Budget {
     /// `listener_most` (0 for no limit of its own).
     pub fn has_room(&self, listener: &AtomicUsize, listener_most: usize) -> bool {
         let full = listener_most > 0 && listener.load(Ordering::Relaxed) >= listener_most;
-        !full && self.total() < self.most
+        !full && self.total() < self.most && !self.descriptors.are_short()
     }
 
     /// Takes a place for a connection that `worker` is to serve.
@@ -88,6 +98,7 @@ impl Budget {
             budget: Arc::clone(self),
             worker,
             listener: Arc::clone(listener),
+            _descriptor: self.descriptors.enter(),
         }
     }
 
@@ -147,16 +158,16 @@ mod tests {
 
     #[test]
     fn descriptors_are_shared_out_with_a_reserve() {
-        let shares = Shares::of(20_000);
+        let shares = Shares::of(20_000, 16);
         assert!(shares.clients >= 15_000, "{shares:?}");
         assert!(shares.clients + shares.idle <= 20_000 - 400, "{shares:?}");
-        let few = Shares::of(16);
+        let few = Shares::of(16, 16);
         assert!(few.clients > 0 && few.clients + few.idle <= 16, "{few:?}");
     }
 
     #[test]
     fn a_worker_with_clearly_more_gives_away() {
-        let budget = Budget::new(100, 2);
+        let budget = Budget::new(100, 2, Descriptors::new(100));
         let listener = Arc::default();
         let held: Vec<_> = (0..2)
             .map(|_| budget.enter(WorkerId(0), &listener))
@@ -169,8 +180,19 @@ mod tests {
     }
 
     #[test]
+    fn backends_take_from_the_same_descriptors() {
+        let descriptors = Descriptors::new(1);
+        let budget = Budget::new(100, 1, Arc::clone(&descriptors));
+        let listener = Arc::default();
+        let backend = descriptors.take();
+        assert!(!budget.has_room(&listener, 0));
+        drop(backend);
+        assert!(budget.has_room(&listener, 0));
+    }
+
+    #[test]
     fn both_limits_hold() {
-        let budget = Budget::new(2, 1);
+        let budget = Budget::new(2, 1, Descriptors::new(100));
         let listener = Arc::default();
         assert!(budget.has_room(&listener, 1));
         let _first = budget.enter(WorkerId(0), &listener);

@@ -154,9 +154,10 @@ impl fmt::Debug for RequestBody<'_> {
 /// Whoever delivers it polls both directions until both have ended. Dropping it is cancelling: the
 /// exchange is recorded as cut by the client unless [`AnswerBody::end`] has said otherwise.
 pub trait AnswerBody: Body {
-    /// Moves the upload on. Ready when nothing more will be sent: all of it went out, or it failed,
-    /// which the answer itself shows where it matters.
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload>;
+    /// Moves the upload on, and adds the number of bytes of content to `moved`. Ready when nothing more
+    /// will be sent: all of it went out, or it failed, which the answer itself shows where it matters.
+    /// While it waits for the client it bounds that itself.
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload>;
 
     /// Says that `n` bytes of the answer's content have been handed to the client's connection.
     fn delivered(&mut self, n: u64);

@@ -23,6 +23,9 @@ mod response;
 mod retry;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

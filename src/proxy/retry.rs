@@ -64,7 +64,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
                 let again = may_send_again(&failure, request, body.is_touched());
                 request.body = Some(body);
                 last = Some(failure);
-                if !again {
+                if !again || (failure.stale && fresh) {
                     break;
                 }
                 if failure.stale {

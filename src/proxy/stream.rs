@@ -95,7 +95,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
 }
 
 impl Own<'_> {
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload> {
         let body = match &mut self.unread {
             Unread::Dropped(Some(body)) => body,
             Unread::Dropped(None) => return Poll::Ready(Upload::Whole),
@@ -112,6 +112,7 @@ impl Own<'_> {
             };
             body.consume(n);
             self.dropped += n;
+            *moved += n as u64;
             if self.dropped > DROPPED_MOST {
                 return Poll::Ready(Upload::Unfinished);
             }
@@ -149,10 +150,10 @@ impl<B: Body> Body for Outgoing<'_, B> {
 }
 
 impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload> {
         match &mut self.source {
-            Source::Backend(body) => body.poll_upload(cx),
-            Source::Own(own) => own.poll_upload(cx),
+            Source::Backend(body) => body.poll_upload(cx, moved),
+            Source::Own(own) => own.poll_upload(cx, moved),
         }
     }
 

@@ -101,8 +101,9 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
+        let mut moved = 0;
         if self.upload.is_none()
-            && let Poll::Ready(upload) = body.poll_upload(cx)
+            && let Poll::Ready(upload) = body.poll_upload(cx, &mut moved)
         {
             self.upload = Some(upload);
             // A client that has had its answer need not send the rest.
@@ -110,49 +111,49 @@ impl Delivery<'_> {
                 return Poll::Ready(Ending::ClientGone);
             }
         }
-        if self.pump.is_done() {
-            // The answer is out and the upload goes on: its own deadline bounds it.
-            return if self.upload.is_some() {
-                Poll::Ready(Ending::Delivered)
-            } else {
-                Poll::Pending
+        let uploaded = moved;
+        if !self.pump.is_done() {
+            let polled = {
+                let mut wire = self.way.wire.borrow_mut();
+                let Wire { stream, output } = &mut *wire;
+                self.pump.poll(cx, body, (stream, output), &mut moved)
             };
-        }
-        let mut moved = 0;
-        let polled = {
-            let mut wire = self.way.wire.borrow_mut();
-            let Wire { stream, output } = &mut *wire;
-            self.pump.poll(cx, body, (stream, output), &mut moved)
-        };
-        body.delivered(moved);
-        match polled {
-            Poll::Ready(Ok(())) if self.upload.is_some() => Poll::Ready(Ending::Delivered),
-            Poll::Ready(Ok(())) => Poll::Pending,
-            Poll::Ready(Err(PumpFailure::Sink(_))) => Poll::Ready(Ending::ClientGone),
-            Poll::Ready(Err(PumpFailure::Source(failure))) => {
-                Poll::Ready(Ending::SourceFailed(failure))
+            body.delivered(moved - uploaded);
+            if let Poll::Ready(Err(failure)) = polled {
+                return Poll::Ready(match failure {
+                    PumpFailure::Sink(_) => Ending::ClientGone,
+                    PumpFailure::Source(failure) => Ending::SourceFailed(failure),
+                });
             }
-            Poll::Pending => self.poll_stall(cx, moved > 0),
         }
+        if self.pump.is_done() && self.upload.is_some() {
+            return Poll::Ready(Ending::Delivered);
+        }
+        self.poll_stall(cx, moved > 0)
     }
 
-    /// Nothing moves now: looks whether the client is there, and whether this has lasted too long.
+    /// Nothing moves now: looks whether the client is there, and whether this has lasted too long. What
+    /// moves the one way keeps the other alive: a backend may answer when it has read everything, and
+    /// may read on when it has answered.
     fn poll_stall(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Ending> {
-        if self.pump.waits_for() == Side::Source
-            && self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone)
-        {
-            return Poll::Ready(Ending::ClientGone);
+        let writing = !self.pump.is_done() && self.pump.waits_for() == Side::Sink;
+        let (gone, stalled) = if self.pump.is_done() {
+            // The client has had its answer, and a backend need not take all of the request.
+            (Ending::Delivered, Ending::Delivered)
+        } else if writing {
+            (Ending::ClientGone, Ending::ClientStalled)
+        } else {
+            let timed_out = Ending::SourceFailed(BodyFailure::TimedOut);
+            (Ending::ClientGone, timed_out)
+        };
+        // While it writes, a client that is gone shows in the writing.
+        if !writing && self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone) {
+            return Poll::Ready(gone);
         }
         if moved || !self.stalled {
             self.stalled = true;
             self.way.timer.set(Instant::now() + self.way.body_timeout);
         }
-        self.way
-            .timer
-            .poll_expired(cx)
-            .map(|()| match self.pump.waits_for() {
-                Side::Sink => Ending::ClientStalled,
-                Side::Source => Ending::SourceFailed(BodyFailure::TimedOut),
-            })
+        self.way.timer.poll_expired(cx).map(|()| stalled)
     }
 }

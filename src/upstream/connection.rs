@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::telemetry::BackendCells;
-use crate::worker::{Buffer, Output, Stream, Timer, Worker};
+use crate::worker::{Buffer, Descriptor, Output, Stream, Timer, Worker};
 
 /// A connection to a backend. Dropping it closes it.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Connection {
     /// Whether it has carried an exchange before this one.
     pub(super) reused: bool,
     use_now: Use,
+    /// The last field: given back when the socket is closed.
+    _descriptor: Descriptor,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ enum Use {
 impl Connection {
     /// A new connection, in use.
     pub(super) fn new(
-        stream: Stream,
+        (stream, descriptor): (Stream, Descriptor),
         backend: Arc<Backend>,
         worker: &Rc<Worker>,
         timer: Timer,
@@ -44,6 +46,7 @@ impl Connection {
             worker: Rc::clone(worker),
             reused: false,
             use_now: Use::Active,
+            _descriptor: descriptor,
         });
         connection.cells().connections_active.add(1);
         connection

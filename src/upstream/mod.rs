@@ -16,9 +16,11 @@ pub mod h1;
 pub mod response;
 pub mod store;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,7 +34,7 @@ use crate::message::Head;
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::plan::pool::PoolTimeouts;
 use crate::telemetry::Cause;
-use crate::worker::Worker;
+use crate::worker::{Descriptor, Descriptors, Stream, Timer, Worker};
 
 /// Has requests answered by backends. The worker's connections are one, the tests' fake is another.
 pub trait Transport: 'static {
@@ -94,14 +96,16 @@ pub struct SendError {
 pub struct Upstream {
     worker: Rc<Worker>,
     store: Rc<Store>,
+    descriptors: Arc<Descriptors>,
 }
 
 impl Upstream {
-    /// A worker's connections; `most_idle` of them are kept unused at once.
-    pub fn new(worker: Rc<Worker>, most_idle: usize) -> Self {
+    /// A worker's connections, out of `descriptors`; `most_idle` of them are kept unused at once.
+    pub fn new(worker: Rc<Worker>, most_idle: usize, descriptors: Arc<Descriptors>) -> Self {
         Self {
-            store: Store::new(Rc::clone(&worker), most_idle),
+            store: Store::new(Rc::clone(&worker), most_idle, Arc::clone(&descriptors)),
             worker,
+            descriptors,
         }
     }
 
@@ -122,16 +126,10 @@ impl Upstream {
         let begun = Instant::now();
         let timer = self.worker.timer();
         timer.set(begun + attempt.timeouts.connect);
-        let connected = match connect::connect(attempt.backend.address(), &timer).await {
-            // Idle connections are the one thing that can be given up for this.
-            Err(Cause::DescriptorsExhausted) if self.store.evict_some() => {
-                connect::connect(attempt.backend.address(), &timer).await
-            }
-            result => result,
-        };
+        let connected = self.new_connection(attempt, &timer).await;
         match connected {
-            Ok(stream) => Ok((
-                Connection::new(stream, Arc::clone(attempt.backend), &self.worker, timer),
+            Ok(both) => Ok((
+                Connection::new(both, Arc::clone(attempt.backend), &self.worker, timer),
                 begun.elapsed(),
             )),
             Err(cause) => Err(SendError {
@@ -140,6 +138,44 @@ impl Upstream {
                 stale: false,
             }),
         }
+    }
+
+    async fn new_connection(
+        &self,
+        attempt: &Attempt<'_>,
+        timer: &Timer,
+    ) -> Result<(Stream, Descriptor), Cause> {
+        let address = attempt.backend.address();
+        let descriptor = self.descriptor(timer).await?;
+        let stream = match connect::connect(address, timer).await {
+            // The whole machine is short of them, or the limit has been lowered since.
+            Err(Cause::DescriptorsExhausted) if self.store.evict_some() => {
+                connect::connect(address, timer).await?
+            }
+            result => result?,
+        };
+        Ok((stream, descriptor))
+    }
+
+    /// A descriptor for one more connection: at once if there is one, or for idle connections that are
+    /// given up; else the next one that somebody gives back in time.
+    async fn descriptor(&self, timer: &Timer) -> Result<Descriptor, Cause> {
+        loop {
+            if let Some(descriptor) = self.descriptors.take() {
+                return Ok(descriptor);
+            }
+            if !self.store.evict_some() {
+                break;
+            }
+        }
+        let mut waiting = pin!(self.descriptors.wait());
+        poll_fn(|cx| match waiting.as_mut().poll(cx) {
+            Poll::Ready(descriptor) => Poll::Ready(Ok(descriptor)),
+            Poll::Pending => timer
+                .poll_expired(cx)
+                .map(|()| Err(Cause::DescriptorsExhausted)),
+        })
+        .await
     }
 }
 

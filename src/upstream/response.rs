@@ -168,15 +168,14 @@ impl Body for H1Body<'_> {
 }
 
 impl AnswerBody for H1Body<'_> {
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Upload> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload> {
         if let Some(done) = self.uploaded {
             return Poll::Ready(done);
         }
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(Upload::Unfinished);
         };
-        let mut moved = 0;
-        self.upload.poll(cx, connection, &mut moved).map(|result| {
+        self.upload.poll(cx, connection, moved).map(|result| {
             let done = result.unwrap_or(Upload::Failed);
             self.uploaded = Some(done);
             self.release();

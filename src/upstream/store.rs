@@ -16,12 +16,13 @@ use tokio::time::Instant;
 
 use super::Connection;
 use crate::backend::Backend;
-use crate::worker::Worker;
+use crate::worker::{Descriptors, Worker};
 
 /// Idle connections, by backend.
 #[derive(Debug)]
 pub struct Store {
     worker: Rc<Worker>,
+    descriptors: Arc<Descriptors>,
     idle: RefCell<HashMap<u32, Vec<Idle>, RandomState>>,
     count: Cell<usize>,
     most: usize,
@@ -35,9 +36,10 @@ struct Idle {
 }
 
 impl Store {
-    pub(super) fn new(worker: Rc<Worker>, most: usize) -> Rc<Self> {
+    pub(super) fn new(worker: Rc<Worker>, most: usize, descriptors: Arc<Descriptors>) -> Rc<Self> {
         Rc::new(Self {
             worker,
+            descriptors,
             idle: RefCell::default(),
             count: Cell::new(0),
             most: most.max(1),
@@ -58,8 +60,11 @@ impl Store {
         None
     }
 
-    /// Keeps a connection for at most `keep`.
+    /// Keeps a connection for at most `keep`, unless somebody waits for its descriptor.
     pub(super) fn put(&self, mut connection: Box<Connection>, keep: Duration) {
+        if self.descriptors.are_awaited() {
+            return;
+        }
         if self.count.get() >= self.most {
             self.evict_some();
         }
@@ -115,6 +120,13 @@ impl Store {
         });
         self.count.set(count - gone);
         true
+    }
+
+    /// Closes some if somebody waits for descriptors: it may be on another worker.
+    pub fn make_room(&self) {
+        if self.descriptors.are_awaited() {
+            self.evict_some();
+        }
     }
 
     /// Number of connections kept.

@@ -5,11 +5,13 @@
 //! nothing here needs a lock: that is what makes the way of a request free of them.
 //!
 //! In reading order: [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
-//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`wheel`] (all deadlines behind one timer).
+//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`wheel`] (all deadlines behind one timer),
+//! [`descriptors`] (the one thing that is not a worker's own: how many connections the process can hold).
 //!
 //! Deliberately absent: HTTP beyond the reuse of heads, backends, listeners, threads (`app` starts those).
 
 pub mod buffer;
+pub mod descriptors;
 pub mod output;
 pub mod pump;
 pub mod stream;
@@ -20,6 +22,7 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use buffer::{Buffer, Buffers};
+pub use descriptors::{Descriptor, Descriptors};
 pub use output::Output;
 pub use pump::Pump;
 pub use stream::Stream;
