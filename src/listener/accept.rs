@@ -108,14 +108,14 @@ impl Listening {
                 .has_room(&self.connections, door.listener().limits.connections)
             {
                 tokio::select! {
-                    () = self.retired.notified() => return self.take_queued(&door),
+                    () = self.retired.notified() => return self.close(&door).await,
                     () = tokio::time::sleep(PAUSE) => {}
                 }
             }
             let accepted = tokio::select! {
                 biased;
                 accepted = poll_fn(|cx| self.poll_accept(cx)) => accepted,
-                () = self.retired.notified() => return self.take_queued(&door),
+                () = self.retired.notified() => return self.close(&door).await,
             };
             match accepted {
                 Ok(accepted) => door.take(accepted),
@@ -147,10 +147,19 @@ impl Listening {
         }
     }
 
+    /// Takes what there is, lets the handshakes under way come to their end, and takes these.
+    async fn close(&self, door: &impl Door) {
+        let no_more = self.socket.take_no_more();
+        self.take_queued(door);
+        if no_more {
+            tokio::time::sleep(HANDSHAKE).await;
+            self.take_queued(door);
+        }
+    }
+
     /// The queue holds whole connections: closing the socket would reset them. The system is asked, not
     /// the runtime, which may not know of the last ones yet and hands out only so many at a time.
     fn take_queued(&self, door: &impl Door) {
-        self.socket.take_no_more();
         loop {
             match self.socket.accept_now() {
                 Ok((stream, peer)) => door.take(self.admit(stream, peer)),
@@ -219,13 +228,13 @@ impl Detached {
 }
 
 impl AsyncSocket {
-    /// Has the system drop what arrives from now on, so that no connection comes to stand between the last
-    /// look into the queue and the close, which would reset it. Its client asks again a second later, and
-    /// finds whoever listens then.
-    fn take_no_more(&self) {
-        if let Self::Tcp(socket) = self {
-            // Should it fail, that moment is short.
-            let _ = SockRef::from(socket).attach_filter(&[DROP_ALL]);
+    /// Has the system drop what asks for a new connection from now on: else one may come to stand between
+    /// the last look into the queue and the close, which would reset it. Its client asks again a second
+    /// later, and finds whoever listens then. True if that is so.
+    fn take_no_more(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => SockRef::from(socket).attach_filter(&NO_SYN).is_ok(),
+            Self::Unix(_) => false,
         }
     }
 
@@ -234,8 +243,6 @@ impl AsyncSocket {
         match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = SockRef::from(socket).accept()?;
-                // One that came to stand as the filter did may have inherited it.
-                let _ = stream.detach_filter();
                 stream.set_nonblocking(true)?;
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
                 of_tcp(TcpStream::from_std(stream.into())?, peer)
@@ -264,8 +271,18 @@ fn is_of_client(error: &io::Error) -> bool {
     )
 }
 
-/// The packet filter `ret #0`: keep no byte.
-const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+/// A packet filter: of the flags of TCP, in byte 13, SYN without ACK; such a packet is dropped, any other
+/// kept whole. Sockets that inherit it are none the worse for it.
+const NO_SYN: [SockFilter; 5] = [
+    SockFilter::new(0x30, 0, 0, 13),       // ldb [13]
+    SockFilter::new(0x54, 0, 0, 0x12),     // and #SYN|ACK
+    SockFilter::new(0x15, 0, 1, 0x02),     // jeq #SYN, next, else one further
+    SockFilter::new(0x06, 0, 0, 0),        // ret #0
+    SockFilter::new(0x06, 0, 0, u32::MAX), // ret all
+];
+
+/// How long a handshake may still take when a listener goes: a round trip to most clients.
+const HANDSHAKE: Duration = Duration::from_millis(100);
 
 /// How long accepting pauses when there is no room.
 const PAUSE: Duration = Duration::from_millis(50);

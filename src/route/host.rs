@@ -72,7 +72,8 @@ impl HostPattern {
             _ => {}
         }
         if host.starts_with('[') {
-            return check_ipv6(&host).map(|()| Self::Exact(host.into()));
+            // In the shortest form, as the hosts of requests are.
+            return read_ipv6(&host).map(|address| Self::Exact(format!("[{address}]").into()));
         }
         if host.parse::<Ipv6Addr>().is_ok() {
             return Err(HostPatternError::Character(':'));
@@ -100,15 +101,13 @@ impl fmt::Display for HostPattern {
     }
 }
 
-fn check_ipv6(host: &str) -> Result<(), HostPatternError> {
+fn read_ipv6(host: &str) -> Result<Ipv6Addr, HostPatternError> {
     let Some((address, rest)) = host[1..].split_once(']') else {
         return Err(HostPatternError::Ipv6);
     };
-    if address.parse::<Ipv6Addr>().is_err() {
-        return Err(HostPatternError::Ipv6);
-    }
+    let address = address.parse().map_err(|_| HostPatternError::Ipv6)?;
     match rest.chars().next() {
-        None => Ok(()),
+        None => Ok(address),
         Some(':') => Err(HostPatternError::Port),
         Some(other) => Err(HostPatternError::Character(other)),
     }
@@ -152,6 +151,7 @@ mod tests {
             ("*.SHOP.example", "*.shop.example"),
             ("192.0.2.1", "192.0.2.1"),
             ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("[2001:db8:0:0::1]", "[2001:db8::1]"),
             ("a_b.localhost", "a_b.localhost"),
         ] {
             assert_eq!(HostPattern::parse(text).unwrap().to_string(), shown);

@@ -70,7 +70,11 @@ impl Wheel {
             if self.waiting.get() == 0 {
                 self.first.notified().await;
             }
-            tokio::time::sleep(TICK).await;
+            // At the border of a tick: a sleep of a tick's length from anywhere within one would add as much
+            // to each deadline, and a little more each time.
+            let next = self.tick_before(Instant::now()) + 1;
+            let since_start = Duration::from_millis(next * TICK.as_millis() as u64);
+            tokio::time::sleep_until(self.start + since_start).await;
             self.turn(Instant::now());
         }
     }
@@ -139,9 +143,10 @@ impl Wheel {
     }
 
     fn tick_after(&self, at: Instant) -> u64 {
+        // Not in milliseconds: what they leave out would make a deadline fire early.
         at.saturating_duration_since(self.start)
-            .as_millis()
-            .div_ceil(TICK.as_millis()) as u64
+            .as_nanos()
+            .div_ceil(TICK.as_nanos()) as u64
     }
 }
 
@@ -221,3 +226,6 @@ const TICK: Duration = Duration::from_millis(100);
 const BUCKETS: usize = 1024;
 
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests;
