@@ -49,13 +49,14 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
         wire.borrow_mut().output.prepare(worker.buffers());
         // Boxed while it lasts: an idle connection is to be small.
         let next = match got {
-            NextHead::Closed => return,
+            NextHead::Closed => return farewell(&wire).await,
             NextHead::Refused(cause) => Box::pin(refuse(&mut connection, &handler, cause)).await,
             NextHead::Whole(length) => Box::pin(exchange(&mut connection, &handler, length)).await,
         };
         match next {
             Next::Again(at) => (since, terms) = (at, connection.terms),
-            Next::Close => return,
+            Next::Break => return,
+            Next::Close => return farewell(&wire).await,
             Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
         }
     }
@@ -93,6 +94,8 @@ pub struct Connection<'a> {
 #[derive(Debug)]
 enum Next {
     Again(Instant),
+    /// Without a word: it is of no more use, or its end must not look like one.
+    Break,
     Close,
     Linger,
 }
@@ -219,7 +222,7 @@ async fn exchange<H: Handler>(
         // Pinned here: handed over by value it would lie twice in this future.
         let answering = pin!(Rc::clone(handler).handle(request));
         let Some(answer) = answered_or_gone(wire, answering).await else {
-            return Next::Close;
+            return Next::Break;
         };
         let closing = handler.terms(peer).closing || worker.phase() == Phase::Draining;
         let way = delivery::Way {
@@ -231,7 +234,11 @@ async fn exchange<H: Handler>(
         };
         delivery::deliver(way, answer, worker).await
     };
-    after(connection, outcome)
+    match outcome {
+        // It may have sent its next request before it was told.
+        Outcome::Close if asked.keep_alive => Next::Linger,
+        outcome => after(connection, outcome),
+    }
 }
 
 struct Asked {
@@ -273,9 +280,13 @@ fn after(connection: &mut Connection<'_>, outcome: Outcome) -> Next {
             connection.wire.borrow_mut().output.release(buffers);
             Next::Again(at)
         }
-        Outcome::Close if connection.input.buffer.is_empty() => Next::Close,
+        Outcome::Close
+            if connection.input.buffer.is_empty() && connection.wire.borrow().stream.is_quiet() =>
+        {
+            Next::Close
+        }
         Outcome::Close | Outcome::Linger => Next::Linger,
-        Outcome::Broken => Next::Close,
+        Outcome::Broken => Next::Break,
     }
 }
 
@@ -306,9 +317,22 @@ async fn refuse_with<H: Handler>(
         keep_alive: false,
     };
     match delivery::deliver(way, answer, connection.worker).await {
-        Outcome::Broken => Next::Close,
+        Outcome::Broken => Next::Break,
         Outcome::Clean(_) | Outcome::Close | Outcome::Linger => Next::Linger,
     }
+}
+
+/// Tells a TLS client that this is the end and no cut: without that, a body that lasts until the end of the
+/// connection is an incomplete one (RFC 9112 section 9.8). What does not go out at once is not waited for.
+async fn farewell(wire: &RefCell<Wire>) {
+    poll_fn(|cx| {
+        let stream = &mut wire.borrow_mut().stream;
+        if matches!(stream, Stream::Tls(_)) {
+            let _ = stream.poll_shutdown(cx);
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Ends our side and reads on for a while: closing a socket with unread bytes would reset the connection,

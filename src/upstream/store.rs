@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -146,8 +145,5 @@ impl Store {
 
 /// Whether the backend has kept the connection open and silent.
 fn stands(connection: &Connection) -> bool {
-    connection
-        .stream
-        .poll_peer(&mut Context::from_waker(Waker::noop()))
-        .is_pending()
+    connection.stream.is_quiet()
 }

@@ -125,6 +125,13 @@ impl Stream {
         }
     }
 
+    /// Whether it is known at once that the peer is silent and there; costs no system call if it is. Not by
+    /// polling: a task that has used up its budget is told that everything is pending.
+    pub fn is_quiet(&self) -> bool {
+        self.look()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
@@ -142,15 +149,62 @@ impl Stream {
         }
     }
 
-    /// Should a byte come in between, the look inside finds it and leaves the readiness as it is.
+    /// Should a byte come in between, the look finds it and leaves the readiness as it is.
     fn clear_readiness(&self) {
-        let _ = match self {
+        let _ = self.look();
+    }
+
+    /// Peeks if the runtime knows of something to be seen; if there is nothing, it knows afterwards.
+    fn look(&self) -> io::Result<usize> {
+        match self {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, || self.peek()),
             Self::Tls(stream) => stream
                 .get_ref()
                 .0
                 .try_io(Interest::READABLE, || self.peek()),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || self.peek()),
-        };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::worker::Buffers;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_is_woken_also_after_a_read_that_filled_its_room() {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        let mut stream = Stream::Unix(stream);
+        let sent = peer.try_write(&[7; Buffer::SMALL]).unwrap();
+        assert_eq!(sent, Buffer::SMALL);
+        let mut buffer = Buffer::default();
+        buffer.make_room(&Buffers::default(), Buffer::SMALL, Buffer::SMALL);
+        let read = poll_fn(|cx| stream.poll_read(cx, &mut buffer)).await;
+        assert_eq!(read.unwrap(), Buffer::SMALL);
+        let watcher = tokio::spawn(async move { poll_fn(|cx| stream.poll_peer(cx)).await });
+        tokio::task::yield_now().await;
+        drop(peer);
+        let seen = tokio::time::timeout(Duration::from_secs(60), watcher).await;
+        let seen = seen.expect("the watcher is woken").unwrap();
+        assert_eq!(seen, PeerState::HalfClosed);
+    }
+
+    #[tokio::test]
+    async fn whether_a_peer_is_quiet_is_known_without_budget() {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        let stream = Stream::Unix(stream);
+        assert!(stream.is_quiet());
+        drop(peer);
+        poll_fn(|cx| stream.poll_peer(cx)).await;
+        poll_fn(|cx| {
+            while stream.poll_peer(cx).is_ready() {}
+            assert!(!stream.is_quiet());
+            Poll::Ready(())
+        })
+        .await;
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`house`] builds a proxy before pools of one listener and reads its figures; [`fake`] is a transport that does
 //! what a script says. Then, by theme: [`retries`], [`records`], [`replies`], [`sticky`]; and [`wire`], which puts the real
-//! transport and the real server around the spine, with a client and a backend of bytes at the two ends.
+//! transport and the real server around the spine, with a client and a backend of bytes at the two ends; [`closing`] does so for the end of a connection.
 
+mod closing;
 mod fake;
 mod house;
 mod records;

@@ -18,15 +18,22 @@ use crate::telemetry::{Cause, CodeClass};
 use crate::upstream::Upstream;
 use crate::worker::{Descriptors, Stream};
 
-/// Runs a client of a house against a backend, each on its own bytes. All of it has an hour of the paused clock:
-/// what hangs is found at once.
-async fn run<B: Future<Output = ()>, C: Future<Output = ()>>(
+/// Runs a client of a house against a backend, each on its own bytes.
+pub(super) async fn run<B: Future<Output = ()> + 'static, C: Future<Output = ()>>(
     backend: impl Fn(UnixStream) -> B + 'static,
     client: impl FnOnce(Client) -> C,
-) -> House<Upstream>
-where
-    B: 'static,
-{
+) -> House<Upstream> {
+    let (near, far) = UnixStream::pair().unwrap();
+    serve_on(Stream::Unix(far), backend, client(Client(near))).await
+}
+
+/// Serves a connection while its client does what it does. All of it has an hour of the paused clock: what
+/// hangs is found at once.
+pub(super) async fn serve_on<B: Future<Output = ()> + 'static>(
+    stream: Stream,
+    backend: impl Fn(UnixStream) -> B + 'static,
+    client: impl Future<Output = ()>,
+) -> House<Upstream> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("backend.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -42,12 +49,11 @@ where
                     tokio::task::spawn_local(backend(stream));
                 }
             });
-            let (near, far) = UnixStream::pair().unwrap();
             let (proxy, worker) = (Rc::clone(&house.proxy), Rc::clone(&house.worker));
-            let serving = h1::serve(Stream::Unix(far), house.peer.clone(), proxy, worker);
+            let serving = h1::serve(stream, house.peer.clone(), proxy, worker);
             let serving = tokio::task::spawn_local(serving);
             let hour = Duration::from_secs(3600);
-            let talking = tokio::time::timeout(hour, client(Client(near)));
+            let talking = tokio::time::timeout(hour, client);
             talking.await.expect("the client waits for ever");
             let ended = tokio::time::timeout(hour, serving).await;
             ended.expect("the connection is held for ever").unwrap();
@@ -58,10 +64,10 @@ where
     house
 }
 
-struct Client(UnixStream);
+pub(super) struct Client(pub(super) UnixStream);
 
 impl Client {
-    async fn send(&mut self, bytes: &[u8]) {
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
@@ -79,7 +85,7 @@ impl Client {
     }
 }
 
-async fn read_until(stream: &mut UnixStream, end: &str) -> String {
+pub(super) async fn read_until(stream: &mut UnixStream, end: &str) -> String {
     let mut all = Vec::new();
     while !all.ends_with(end.as_bytes()) {
         let mut piece = [0; 4096];
