@@ -1,1 +1,0 @@
-//! What clients get when backends misbehave, and what is tried again.

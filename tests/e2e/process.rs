@@ -1,1 +1,0 @@
-//! Starting, stopping, draining, signals and exit codes.
