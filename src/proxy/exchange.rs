@@ -32,7 +32,7 @@ pub(super) struct Exchange {
     pub(super) worker: Rc<Worker>,
     pub(super) log: Rc<RefCell<AccessLog>>,
     /// The listener that the request came by, and its index unless it has been removed.
-    pub(super) listener: Rc<Arc<Listener>>,
+    pub(super) listener: Rc<Listener>,
     pub(super) listener_index: Option<usize>,
     pub(super) received: Instant,
     pub(super) route: Option<usize>,
@@ -83,7 +83,7 @@ impl Exchange {
         view: View,
         worker: &Rc<Worker>,
         log: &Rc<RefCell<AccessLog>>,
-        listener: Rc<Arc<Listener>>,
+        listener: Rc<Listener>,
         listener_index: Option<usize>,
         received: Instant,
     ) -> Box<Self> {

@@ -26,7 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,10 +60,23 @@ pub struct Proxy<T> {
 /// A listener's address as connections know it, and where it stands in the generation seen last.
 #[derive(Debug)]
 struct Known {
-    listener: Rc<Arc<Listener>>,
+    listener: Arc<Listener>,
+    /// The same, for the requests: by a count that is the worker's own.
+    settings: Rc<Listener>,
     /// Its index in the plan of `generation`; `None` once it is no longer there.
     index: Option<usize>,
     generation: u64,
+}
+
+impl Known {
+    fn new(listener: &Arc<Listener>) -> Self {
+        Self {
+            settings: Rc::new(Listener::clone(listener)),
+            listener: Arc::clone(listener),
+            index: None,
+            generation: 0,
+        }
+    }
 }
 
 impl<T: Transport> Proxy<T> {
@@ -96,7 +109,8 @@ impl<T: Transport> Proxy<T> {
     /// The settings of a listener now; those of its last generation once it is gone. `first` are those it
     /// had when the connection, or the socket, was made.
     pub fn listener_now(&self, key: ListenerKey, first: &Arc<Listener>) -> Arc<Listener> {
-        Arc::clone(&self.listener(&self.reader.view(), key, first).0)
+        let known = self.known(&self.reader.view(), key, first);
+        Arc::clone(&known.listener)
     }
 
     /// Forgets a listener that is gone and has no connection left.
@@ -104,30 +118,25 @@ impl<T: Transport> Proxy<T> {
         self.listeners.borrow_mut().remove(&key);
     }
 
-    /// The settings of a listener in `view`, and its index unless it has been removed.
-    fn listener(
-        &self,
-        view: &View,
-        key: ListenerKey,
-        first: &Arc<Listener>,
-    ) -> (Rc<Arc<Listener>>, Option<usize>) {
-        let mut listeners = self.listeners.borrow_mut();
-        let known = listeners.entry(key).or_insert_with(|| Known {
-            listener: Rc::new(Arc::clone(first)),
-            index: None,
-            generation: 0,
+    /// A listener as it is in `view`.
+    fn known(&self, view: &View, key: ListenerKey, first: &Arc<Listener>) -> RefMut<'_, Known> {
+        let listeners = self.listeners.borrow_mut();
+        let mut known = RefMut::map(listeners, |listeners| {
+            listeners.entry(key).or_insert_with(|| Known::new(first))
         });
         if known.generation != view.generation {
             known.generation = view.generation;
             let listeners = &view.plan.listeners;
-            known.index = listeners
+            let index = listeners
                 .iter()
                 .position(|listener| listener.shares_sockets(&known.listener));
-            if let Some(index) = known.index {
-                known.listener = Rc::new(Arc::clone(&listeners[index]));
+            if let Some(index) = index {
+                *known = Known::new(&listeners[index]);
+                known.generation = view.generation;
             }
+            known.index = index;
         }
-        (Rc::clone(&known.listener), known.index)
+        known
     }
 
     async fn exchange<'c>(
@@ -195,10 +204,10 @@ impl<T: Transport> Handler for Proxy<T> {
 
     fn terms(&self, peer: &Peer) -> Terms {
         let view = self.reader.view();
-        let (listener, index) = self.listener(&view, peer.listener, &peer.accepted_by);
+        let known = self.known(&view, peer.listener, &peer.accepted_by);
         Terms {
-            listener,
-            closing: index.is_none(),
+            listener: Rc::clone(&known.settings),
+            closing: known.index.is_none(),
         }
     }
 }
@@ -206,7 +215,9 @@ impl<T: Transport> Handler for Proxy<T> {
 impl<T: Transport> Proxy<T> {
     fn open(&self, peer: &Peer, received: Instant) -> Box<Exchange> {
         let view = self.reader.view();
-        let (listener, index) = self.listener(&view, peer.listener, &peer.accepted_by);
+        let known = self.known(&view, peer.listener, &peer.accepted_by);
+        let (listener, index) = (Rc::clone(&known.settings), known.index);
+        drop(known);
         Exchange::open(view, &self.worker, &self.log, listener, index, received)
     }
 }

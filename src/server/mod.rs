@@ -70,7 +70,7 @@ pub struct Answer<B> {
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// The listener's settings, by a count that is the worker's own.
-    pub listener: Rc<Arc<Listener>>,
+    pub listener: Rc<Listener>,
     /// Whether the connection is to end behind its next answer.
     pub closing: bool,
 }
