@@ -195,6 +195,11 @@ async fn exchange<H: Handler>(
         Ok(both) => both,
         Err((cause, head)) => return refuse_with(connection, handler, cause, head, received).await,
     };
+    if connection.input.buffer.is_empty() {
+        // A backend may take its time: what waits for it holds no memory that is of no use.
+        let buffers = connection.worker.buffers();
+        buffers.take_back(&mut connection.input.buffer);
+    }
     let asked = Asked {
         version: head.version(),
         keep_alive: hop_by_hop::keep_alive(&head),
@@ -422,6 +427,10 @@ impl Interim for Informer<'_> {
         }
         let mut wire = self.wire.borrow_mut();
         let Wire { stream, output } = &mut *wire;
+        if output.len() > MOST_INTERIM {
+            // A client that does not read gets none, rather than all of them later.
+            return;
+        }
         h1::write::interim_head(head, output.append());
         // What does not go out now goes before the answer; a failure shows there.
         let _ = output.poll_flush(stream, cx);
@@ -452,6 +461,9 @@ fn cause_of(kind: HeadErrorKind) -> Cause {
 
 /// Room behind the largest head allowed, so that one byte too many can be seen.
 const SPARE_ROOM: usize = 1;
+
+/// Bytes that may wait for the client before an interim response is left out.
+const MOST_INTERIM: usize = 16 * 1024;
 
 /// How long and for how many bytes a closed connection is read on.
 const LINGER: Duration = Duration::from_secs(2);

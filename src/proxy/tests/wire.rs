@@ -317,3 +317,36 @@ async fn interim_responses_overtake_the_upload() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn interim_responses_that_nobody_reads_do_not_pile_up() {
+    let hint = format!(
+        "HTTP/1.1 103 Early Hints\r\nlink: <{}>\r\n\r\n",
+        "a".repeat(8000)
+    );
+    let all = hint.len() * 3000;
+    let backend = move |mut stream: UnixStream| {
+        let hint = hint.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            for _ in 0..3000 {
+                stream.write_all(hint.as_bytes()).await.unwrap();
+            }
+            stream
+                .write_all(b"HTTP/1.1 204 Done\r\n\r\n")
+                .await
+                .unwrap();
+        }
+    };
+    run(backend, |mut client| async move {
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        tokio::time::sleep(RESPONSE / 2).await;
+        let answer = client.read_until("204 Done\r\n\r\n").await;
+        assert!(answer.len() < all / 10, "{} of {all}", answer.len());
+        // Those that there was room for came whole.
+        let whole = answer.matches("103 Early Hints\r\n").count();
+        assert!(whole > 0);
+        assert_eq!(answer.matches(">\r\n\r\n").count(), whole);
+    })
+    .await;
+}
