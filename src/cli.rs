@@ -1,5 +1,6 @@
 //! The command line: what each command does and which code it exits with.
 
+use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -247,23 +248,22 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command")]
+/// The answer of a command. Whoever reads it may stop reading (`| head`): that is no failure.
 fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
-#[allow(clippy::print_stderr, reason = "the answer of a command")]
 fn complain(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Color {
     fn on_stdout(self) -> bool {
-        self.wanted(std::io::IsTerminal::is_terminal(&std::io::stdout()))
+        self.wanted(io::stdout().is_terminal())
     }
 
     fn on_stderr(self) -> bool {
-        self.wanted(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        self.wanted(io::stderr().is_terminal())
     }
 
     fn wanted(self, terminal: bool) -> bool {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::failure::cause_of_cut;
 use super::record;
-use super::stream::cause_of_cut;
 use crate::backend::{Backend, InFlight};
 use crate::message::body::Ending;
 use crate::message::{Head, Name, hop_by_hop};

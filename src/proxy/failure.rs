@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 
+use crate::message::body::BodyFailure;
 use crate::telemetry::Cause;
 use crate::upstream::SendError;
 
@@ -127,5 +128,15 @@ pub fn status(cause: Cause) -> StatusCode {
         | Cause::ConnectRefused
         | Cause::Protocol
         | Cause::Reset => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// The cause that an answer cut on its way is recorded with.
+pub(super) fn cause_of_cut(failure: BodyFailure) -> Cause {
+    match failure {
+        BodyFailure::Cut => Cause::BodyTruncated,
+        BodyFailure::Malformed => Cause::Protocol,
+        BodyFailure::Overrun | BodyFailure::TooLarge => Cause::BodyOverrun,
+        BodyFailure::TimedOut => Cause::BodyTimeout,
     }
 }

@@ -9,7 +9,6 @@ use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
 };
 use crate::server::Answer;
-use crate::telemetry::Cause;
 
 /// The body of an answer on its way to the client. Dropping it ends the exchange.
 #[derive(Debug)]
@@ -163,16 +162,6 @@ impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
 
     fn end(&mut self, how: Ending, now: Instant) {
         self.exchange.end(how, now);
-    }
-}
-
-/// The cause that an answer cut on its way is recorded with.
-pub(super) fn cause_of_cut(failure: BodyFailure) -> Cause {
-    match failure {
-        BodyFailure::Cut => Cause::BodyTruncated,
-        BodyFailure::Malformed => Cause::Protocol,
-        BodyFailure::Overrun | BodyFailure::TooLarge => Cause::BodyOverrun,
-        BodyFailure::TimedOut => Cause::BodyTimeout,
     }
 }
 

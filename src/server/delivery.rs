@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Answer;
-use super::h1::Wire;
+use super::connection::Wire;
 use crate::h1::write::{self, Connection};
 use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
 use crate::message::head::Version;

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connection::{Connection, Input, Wire, limits};
 use super::delivery::{self, Outcome};
 use super::request_body::RequestReader;
 use super::{Answer, Handler, Peer, Request, Terms};
-use crate::h1::{self, HeadErrorKind, HeadScan, Limits};
+use crate::h1::write;
 use crate::message::body::{Body, Interim, RequestBody};
-use crate::message::framing::{self, Framing};
+use crate::message::framing::Framing;
 use crate::message::head::Version;
 use crate::message::{Head, hop_by_hop};
 use crate::telemetry::Cause;
@@ -60,34 +61,6 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
         }
     }
-}
-
-/// The socket and what waits to be written to it.
-#[derive(Debug)]
-pub struct Wire {
-    /// The socket.
-    pub stream: Stream,
-    /// What waits.
-    pub output: Output,
-}
-
-/// What has been read and not yet understood.
-#[derive(Debug, Default)]
-pub struct Input {
-    /// The bytes.
-    pub buffer: Buffer,
-    scan: HeadScan,
-}
-
-/// A connection during one exchange.
-#[derive(Debug)]
-pub struct Connection<'a> {
-    pub(super) wire: &'a RefCell<Wire>,
-    pub(super) input: &'a mut Input,
-    pub(super) timer: &'a Timer,
-    pub(super) worker: &'a Worker,
-    pub(super) peer: &'a Peer,
-    pub(super) terms: Terms,
 }
 
 /// What comes after an exchange.
@@ -374,46 +347,6 @@ async fn linger(wire: &RefCell<Wire>, input: &mut Input, timer: &Timer, worker: 
     worker.buffers().take_back(&mut input.buffer);
 }
 
-impl Connection<'_> {
-    /// Takes the head of `length` bytes off the input and decides how its body is framed.
-    fn take_head(&mut self, length: usize) -> Result<(Head, Framing), (Cause, Head)> {
-        let mut head = self.worker.take_head();
-        let parsed = h1::parse_request(
-            &self.input.buffer.bytes()[..length],
-            &limits(&self.terms),
-            &mut head,
-        );
-        self.input.buffer.consume(length);
-        self.input.scan.reset();
-        if let Err(error) = parsed {
-            return Err((cause_of(error.kind()), head));
-        }
-        match framing::request_framing(&head) {
-            Ok(framing) => Ok((head, framing)),
-            Err(_) => Err((Cause::BadRequest, head)),
-        }
-    }
-}
-
-impl Input {
-    /// Drops empty lines before a request line (RFC 9112 section 2.2).
-    fn skip_empty_lines(&mut self) {
-        if !self.scan.started() {
-            let n = h1::skip_empty_lines(self.buffer.bytes());
-            self.buffer.consume(n);
-        }
-    }
-
-    fn find_head(&mut self, limits: &Limits) -> Result<Option<usize>, Cause> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        self.scan
-            .find(self.buffer.bytes(), limits)
-            .map_err(|error| cause_of(error.kind()))
-    }
-}
-
 /// Takes interim responses to the client of the request that is being handled.
 struct Informer<'a> {
     wire: &'a RefCell<Wire>,
@@ -431,7 +364,7 @@ impl Interim for Informer<'_> {
             // A client that does not read gets none, rather than all of them later.
             return;
         }
-        h1::write::interim_head(head, output.append());
+        write::interim_head(head, output.append());
         // What does not go out now goes before the answer; a failure shows there.
         let _ = output.poll_flush(stream, cx);
     }
@@ -441,22 +374,6 @@ impl Interim for Informer<'_> {
 fn too_large(framing: Framing, terms: &Terms) -> bool {
     let most = terms.listener.limits.body_bytes;
     matches!(framing, Framing::Length(length) if most > 0 && length > most)
-}
-
-fn limits(terms: &Terms) -> Limits {
-    Limits {
-        head_bytes: terms.listener.limits.header_bytes,
-        fields: terms.listener.limits.headers,
-    }
-}
-
-fn cause_of(kind: HeadErrorKind) -> Cause {
-    match kind {
-        HeadErrorKind::HeadTooLarge => Cause::HeadTooLarge,
-        HeadErrorKind::Malformed => Cause::BadRequest,
-        HeadErrorKind::TargetTooLong => Cause::TargetTooLong,
-        HeadErrorKind::VersionUnsupported => Cause::VersionUnsupported,
-    }
 }
 
 /// Room behind the largest head allowed, so that one byte too many can be seen.

@@ -4,14 +4,16 @@
 //! the other, each with a body that is read while it is used; and on the wire, answers.
 //! The connection's deadlines, its limits, keep-alive and the order of its end are decided here.
 //!
-//! In reading order: [`h1`] (the life of an HTTP/1 connection), [`request_body`] (a body read from it),
-//! [`delivery`] (both directions at once until the answer has gone out).
+//! In reading order: [`h1`] (the life of an HTTP/1 connection), `connection` (its socket and what has been
+//! read), `request_body` (a body read from it), `delivery` (both directions at once until the answer has
+//! gone out).
 //!
 //! Deliberately absent: routes, pools, backends, what an answer says. HTTP/2 has its place here.
 
-pub mod delivery;
+mod connection;
+mod delivery;
 pub mod h1;
-pub mod request_body;
+mod request_body;
 
 use std::future::Future;
 use std::net::IpAddr;

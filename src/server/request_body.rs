@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::h1::{Connection, Wire};
+use super::connection::{Connection, Wire};
 use crate::h1::{Decoded, Decoder};
 use crate::message::body::{Body, BodyFailure, Length, Piece};
 use crate::message::framing::Framing;

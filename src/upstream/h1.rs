@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::response::H1Body;
+use super::upload::Uploading;
 use super::{Connection, SendError, Store};
 use crate::h1::{self, HeadScan, Limits, write};
-use crate::message::body::{Body, BodyFailure, Length, RequestBody, Upload};
+use crate::message::body::{Body, BodyFailure, Length, RequestBody};
 use crate::message::framing::{self, Framing};
 use crate::message::{Head, Method, hop_by_hop};
 use crate::plan::pool::PoolTimeouts;
 use crate::telemetry::Cause;
-use crate::worker::pump::{Coding, PumpFailure, Side};
-use crate::worker::{Buffer, Pump};
+use crate::worker::Buffer;
 
 /// Sends a request and waits for the response's head. Dropping the future closes the connection.
 pub(super) async fn exchange<'c>(
@@ -218,61 +218,6 @@ impl Sending<'_> {
     /// Whether the backend cannot answer yet because the client has not sent all of its request.
     fn waits_for_client(&self) -> bool {
         self.waited && (self.heard || !self.needs_leave)
-    }
-}
-
-/// A request's body on its way to the backend.
-#[derive(Debug)]
-pub(super) struct Uploading<'c> {
-    body: RequestBody<'c>,
-    pump: Pump,
-    /// Whether the backend takes no more.
-    refused: bool,
-}
-
-impl<'c> Uploading<'c> {
-    fn new(body: RequestBody<'c>) -> Self {
-        Self {
-            pump: Pump::new(Coding::choose(body.length(), true)),
-            body,
-            refused: false,
-        }
-    }
-
-    pub(super) fn into_body(self) -> RequestBody<'c> {
-        self.body
-    }
-
-    /// Whether the backend has all that the client has sent, and it is not all of the body.
-    fn waits_for_client(&self) -> bool {
-        !self.refused && !self.pump.is_done() && self.pump.waits_for() == Side::Source
-    }
-
-    /// Moves the body on. An error is the client's; a backend that takes no more ends the upload quietly.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        moved: &mut u64,
-    ) -> Poll<Result<Upload, BodyFailure>> {
-        if self.refused {
-            return Poll::Ready(Ok(Upload::Unfinished));
-        }
-        if self.pump.is_done() {
-            return Poll::Ready(Ok(Upload::Whole));
-        }
-        let wire = (&mut connection.stream, &mut connection.output);
-        Poll::Ready(
-            match ready!(self.pump.poll(cx, &mut self.body, wire, moved)) {
-                Ok(()) => Ok(Upload::Whole),
-                Err(PumpFailure::Source(failure)) => Err(failure),
-                Err(PumpFailure::Sink(_)) => {
-                    connection.output.reset();
-                    self.refused = true;
-                    Ok(Upload::Unfinished)
-                }
-            },
-        )
     }
 }
 

@@ -5,16 +5,18 @@
 //! the rest of the upload; or a [`SendError`] that says what a retry must know: was anything sent, and was
 //! the connection a reused one.
 //!
-//! In reading order: [`store`] (idle connections of one worker), [`connect`] (new ones), [`connection`]
-//! (one connection and its counts), [`h1`] (an exchange over it), [`response`] (the response's body).
+//! In reading order: `store` (idle connections of one worker), [`connect`] (new ones), `connection`
+//! (one connection and its counts), `upload` (a request's body on its way), `response` (the response's
+//! body), `h1` (an exchange).
 //!
 //! Deliberately absent: clients, routes, strategies, retries. What an error means is `proxy`'s to decide.
 
 pub mod connect;
-pub mod connection;
-pub mod h1;
-pub mod response;
-pub mod store;
+mod connection;
+mod h1;
+mod response;
+mod store;
+mod upload;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::h1::Uploading;
+use super::upload::Uploading;
 use super::{Connection, Store};
 use crate::h1::{Decoded, Decoder};
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, Upload};
