@@ -315,7 +315,8 @@ impl Parts {
         };
         let timer = self.worker.timer();
         timer.set(Instant::now() + listener.timeouts.header);
-        let stream = tls::handshake(&acceptor, stream, &timer).await;
+        // Boxed, or every connection of every listener would hold room for a handshake for its whole life.
+        let stream = Box::pin(tls::handshake(&acceptor, stream, &timer)).await;
         counted.handshake(stream.is_some());
         stream.map(|stream| (stream, true))
     }

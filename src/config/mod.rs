@@ -1,6 +1,6 @@
 //! From file to plan. The only room that knows TOML.
 //!
-//! *What enters*: the path of a configuration file. *What leaves*: a [`Plan`](crate::plan::Plan) that is right, with
+//! *What enters*: the path of a configuration file. *What leaves*: a [`Plan`] that is right, with
 //! the warnings found on the way; or a [`Report`] with every problem of all files at once, each with its place, its
 //! source line and, where there is one, a remedy.
 //!

@@ -3,7 +3,7 @@
 //! *What enters*: addresses and TLS settings of the plan. *What leaves*: accepted connections, counted
 //! against the process's budget, and streams past their handshake.
 //!
-//! In reading order: [`bind`] (addresses become sockets, one for each worker), [`budget`] (how many
+//! In reading order: [`mod@bind`] (addresses become sockets, one for each worker), [`budget`] (how many
 //! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop), [`tls`]
 //! (handshakes). PROXY protocol, hand-off to a new process and QUIC have their place here.
 //!

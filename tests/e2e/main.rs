@@ -4,6 +4,8 @@
 //! that fails now and then has found something. Start with [`harness`].
 
 mod admin;
+mod descriptors;
+mod drill;
 mod failure;
 mod harness;
 mod metrics;

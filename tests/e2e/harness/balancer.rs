@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::client::{Client, Response};
 use super::origin::Origin;
+use super::vitals::Vitals;
 use super::wait::{DEADLINE, wait_for};
 
 /// What the log says when a listener stands: `listening listener=NAME address=ADDRESS`.
@@ -63,21 +64,36 @@ impl Balancer {
     /// Starts it with this configuration and waits until all its listeners stand.
     #[track_caller]
     pub(crate) fn start(configuration: &str) -> Self {
-        let mut balancer = Self::spawn(configuration);
+        Self::spawn(configuration).wait_for_listeners(configuration)
+    }
+
+    /// The same, with a limit of open files, soft and hard.
+    #[track_caller]
+    pub(crate) fn start_limited(configuration: &str, open_files: usize) -> Self {
+        Self::spawn_by(limited(open_files), configuration).wait_for_listeners(configuration)
+    }
+
+    #[track_caller]
+    fn wait_for_listeners(mut self, configuration: &str) -> Self {
         for name in listener_names(configuration) {
-            balancer.wait_for_listener(&name);
+            self.wait_for_listener(&name);
         }
-        balancer
+        self
     }
 
     /// Starts it with this configuration and waits for nothing.
     #[track_caller]
     pub(crate) fn spawn(configuration: &str) -> Self {
+        Self::spawn_by(command(), configuration)
+    }
+
+    #[track_caller]
+    fn spawn_by(mut command: Command, configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         fs::write(config_in(&folder), configuration).expect("a new folder can be written to");
         let log =
             |name| File::create(folder.path().join(name)).expect("a new folder can be written to");
-        let child = command()
+        let child = command
             .arg("run")
             .arg("--config")
             .arg(config_in(&folder))
@@ -175,6 +191,11 @@ impl Balancer {
             .expect("a child that was not waited for is there");
     }
 
+    /// What the kernel says of it.
+    pub(crate) fn vitals(&self) -> Vitals {
+        Vitals::of(self.child.id())
+    }
+
     /// Whether it ended by itself, and how.
     pub(crate) fn try_exit(&mut self) -> Option<ExitStatus> {
         if self.exited.is_none() {
@@ -230,10 +251,28 @@ fn show(log: &str) {
 }
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_forecourt"));
+    with_environment(Command::new(binary()))
+}
+
+/// The program under a limit of open files, which a shell sets before it becomes the program.
+fn limited(open_files: usize) -> Command {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n \"$1\" && shift && exec \"$@\"";
+    command.args(["-c", script, "sh", &open_files.to_string()]);
+    command.arg(binary());
+    with_environment(command)
+}
+
+fn with_environment(mut command: Command) -> Command {
     // Settings of whoever runs the tests are no part of them.
     command.env_remove("RUST_LOG").env("NO_COLOR", "1");
     command
+}
+
+/// The program: another build than the one beside the tests if `FORECOURT_BINARY` names one.
+fn binary() -> PathBuf {
+    let other = std::env::var_os("FORECOURT_BINARY");
+    other.map_or_else(|| env!("CARGO_BIN_EXE_forecourt").into(), PathBuf::from)
 }
 
 fn config_in(folder: &TempDir) -> PathBuf {

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! In reading order: [`balancer`] the program, [`origin`] a backend that can misbehave, [`servers`]
-//! backends that are not ours, [`client`] a strict client, [`wire`] HTTP/1.1 as both of them read it, [`wait`]
-//! waiting with a deadline.
+//! backends that are not ours, [`client`] a strict client, [`wire`] HTTP/1.1 as both of them read it, [`load`]
+//! many connections that are busy, with [`errand`] what they ask for, [`crowd`] many that are not, [`vitals`] what
+//! the kernel says of the program, [`wait`] waiting with a deadline.
 //!
 //! Deliberately absent: the product's own parser (it would agree with itself), and retries.
 
@@ -24,8 +25,12 @@
 
 mod balancer;
 mod client;
+mod crowd;
+mod errand;
+mod load;
 mod origin;
 mod servers;
+mod vitals;
 mod wait;
 mod wire;
 
@@ -34,7 +39,10 @@ mod tests;
 
 pub(crate) use balancer::{Balancer, pool, program};
 pub(crate) use client::{Client, ClientError, Ending, Request, Response};
+pub(crate) use crowd::Crowd;
+pub(crate) use load::{Load, LoadOrigin, Tally, raise_limit};
 pub(crate) use origin::{Behaviour, Origin, Received};
 pub(crate) use servers::{Place, Server, has_ipv6, is_full_drill, is_installed, two_of_each};
+pub(crate) use vitals::{A_WHILE, Vitals};
 pub(crate) use wait::{DEADLINE, wait_for, wait_until};
 pub(crate) use wire::{Framing, Head, Wire, WireError};
