@@ -1,7 +1,6 @@
 //! The admin API's address and its thread.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -10,6 +9,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use super::{Instance, api};
+use crate::listener::bind::bind_private;
 use crate::plan::Admin;
 use crate::plan::listener::ListenAddress;
 
@@ -94,13 +94,8 @@ impl Door {
                 Ok((Self::Tcp(TcpListener::from_std(socket)?), bound))
             }
             ListenAddress::Unix(path) => {
-                let bound = crate::listener::bind(address, 1).map_err(io::Error::other)?;
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-                let Some(crate::listener::Socket::Unix(socket)) = bound.sockets.into_iter().next()
-                else {
-                    return Err(io::ErrorKind::Unsupported.into());
-                };
-                Ok((Self::Unix(UnixListener::from_std(socket)?), bound.address))
+                let socket = bind_private(path).map_err(io::Error::other)?;
+                Ok((Self::Unix(UnixListener::from_std(socket)?), address.clone()))
             }
         }
     }

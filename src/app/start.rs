@@ -204,6 +204,7 @@ impl Running {
             tracing::info!(listener = %listener.name, address = %bound.address, tls = listener.tls.is_some(), "listening");
             let post = Post {
                 key,
+                meters: self.registry.listener_meters(&listener),
                 listener,
                 connections: Arc::default(),
             };

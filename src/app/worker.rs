@@ -65,6 +65,7 @@ pub(super) struct Post {
     pub(super) key: ListenerKey,
     pub(super) listener: Arc<Listener>,
     pub(super) connections: Arc<AtomicUsize>,
+    pub(super) meters: Arc<ListenerMeters>,
 }
 
 /// Runs a worker until it is told to stop.
@@ -256,6 +257,11 @@ impl Door for FrontDoor {
         }
     }
 
+    fn paused(&self) {
+        let worker = self.parts.worker.id();
+        self.post.meters.at(worker).pauses.add(1);
+    }
+
     fn make_room(&self) {
         self.parts.proxy.transport().store().evict_some();
     }
@@ -266,6 +272,7 @@ impl Parts {
         let parts = Rc::clone(self);
         let key = post.key;
         let accepted_by = Arc::clone(&post.listener);
+        let meters = Arc::clone(&post.meters);
         tokio::task::spawn_local(async move {
             let Accepted {
                 stream,
@@ -273,7 +280,7 @@ impl Parts {
                 permit,
             } = accepted;
             let terms = parts.proxy.listener_now(key, &accepted_by);
-            let counted = Counted::new(&parts, &terms);
+            let counted = Counted::new(&parts, meters);
             let Some((stream, tls)) = parts.secured(stream, key, &terms, &counted).await else {
                 return;
             };
@@ -381,44 +388,31 @@ fn numbers(view: &View) -> HashSet<u32, RandomState> {
 
 /// A connection in the listener's figures.
 struct Counted {
-    meters: Option<Arc<ListenerMeters>>,
+    meters: Arc<ListenerMeters>,
     worker: WorkerId,
 }
 
 impl Counted {
-    fn new(parts: &Parts, listener: &Listener) -> Self {
-        let view = parts.proxy.view();
-        let index = view
-            .plan
-            .listeners
-            .iter()
-            .position(|other| other.name == listener.name);
-        let meters = index.map(|index| Arc::clone(&view.listener_meters[index]));
+    fn new(parts: &Parts, meters: Arc<ListenerMeters>) -> Self {
         let worker = parts.worker.id();
-        if let Some(meters) = &meters {
-            meters.at(worker).connections.increment();
-        }
+        meters.at(worker).connections.increment();
         Self { meters, worker }
     }
 
     fn handshake(&self, succeeded: bool) {
-        if let Some(meters) = &self.meters {
-            let cells = meters.at(self.worker);
-            if succeeded {
-                &cells.handshakes_ok
-            } else {
-                &cells.handshakes_failed
-            }
-            .add(1);
+        let cells = self.meters.at(self.worker);
+        if succeeded {
+            &cells.handshakes_ok
+        } else {
+            &cells.handshakes_failed
         }
+        .add(1);
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(meters) = &self.meters {
-            meters.at(self.worker).connections.decrement();
-        }
+        self.meters.at(self.worker).connections.decrement();
     }
 }
 

@@ -3,6 +3,7 @@
 //! When the process can hold no more connections it pauses: what waits in the kernel's queue is not lost,
 //! and it never spins. When the listener goes, it takes what is queued and then closes.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Budget, Permit, Socket};
 use crate::plan::Listener;
@@ -29,6 +31,8 @@ pub struct Listening {
     budget: Arc<Budget>,
     connections: Arc<AtomicUsize>,
     retired: Rc<Notify>,
+    /// When the operator was last told that accepting pauses.
+    told: Cell<Option<Instant>>,
 }
 
 /// A connection that has been accepted and not yet been served.
@@ -62,6 +66,8 @@ pub trait Door {
     fn listener(&self) -> Arc<Listener>;
     /// Takes a connection.
     fn take(&self, accepted: Accepted);
+    /// Notes that new connections have to wait.
+    fn paused(&self);
     /// Gives up descriptors, if that can be done.
     fn make_room(&self);
 }
@@ -92,6 +98,7 @@ impl Listening {
             budget,
             connections,
             retired: Rc::new(Notify::new()),
+            told: Cell::new(None),
         })
     }
 
@@ -103,10 +110,10 @@ impl Listening {
     /// Accepts until it is retired.
     pub async fn run(self, door: impl Door) {
         loop {
-            while !self
-                .budget
-                .has_room(&self.connections, door.listener().limits.connections)
-            {
+            if !self.has_room(&door) {
+                self.note_pause(&door);
+            }
+            while !self.has_room(&door) {
                 tokio::select! {
                     () = self.retired.notified() => return self.close(&door).await,
                     () = tokio::time::sleep(PAUSE) => {}
@@ -121,6 +128,23 @@ impl Listening {
                 Ok(accepted) => door.take(accepted),
                 Err(error) => self.after_error(&error, &door).await,
             }
+        }
+    }
+
+    fn has_room(&self, door: &impl Door) -> bool {
+        let most = door.listener().limits.connections;
+        self.budget.has_room(&self.connections, most)
+    }
+
+    /// Counts each pause, and tells the operator of the first in a while: at the limit there is one for
+    /// each connection that ends.
+    fn note_pause(&self, door: &impl Door) {
+        door.paused();
+        let now = Instant::now();
+        if self.told.get().is_none_or(|told| now >= told + TOLD_AGAIN) {
+            self.told.set(Some(now));
+            let connections = self.budget.total();
+            tracing::warn!(listener = %door.listener().name, connections, "accepting pauses: a limit of connections or open files is reached");
         }
     }
 
@@ -283,6 +307,9 @@ const NO_SYN: [SockFilter; 5] = [
 
 /// How long a handshake may still take when a listener goes: a round trip to most clients.
 const HANDSHAKE: Duration = Duration::from_millis(100);
+
+/// How long the operator is not told again that accepting pauses.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long accepting pauses when there is no room.
 const PAUSE: Duration = Duration::from_millis(50);

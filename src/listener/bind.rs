@@ -10,6 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use socket2::{Domain, Protocol, Type};
 
 use crate::plan::listener::ListenAddress;
@@ -122,15 +123,17 @@ fn tcp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<socket2::Sock
     Ok(socket)
 }
 
+/// Binds a Unix socket that only this user can connect to.
+///
+/// # Errors
+/// As of [`bind`].
+pub fn bind_private(path: &Path) -> Result<UnixListener, BindError> {
+    unix_socket(path, Some(Mode::RUSR | Mode::WUSR))
+        .map_err(|error| explain(&ListenAddress::Unix(path.to_owned()), error))
+}
+
 fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
-    let first = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_if_dead(path)?;
-            UnixListener::bind(path)?
-        }
-        bound => bound?,
-    };
-    first.set_nonblocking(true)?;
+    let first = unix_socket(path, None)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
         sockets.push(Socket::Unix(first.try_clone()?));
@@ -140,6 +143,26 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
         address: ListenAddress::Unix(PathBuf::from(path)),
         sockets,
     })
+}
+
+/// A listening socket at `path`, with these permissions or those that the umask leaves.
+fn unix_socket(path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Some(mode) = mode {
+        // Before it has a name: there is no moment at which somebody else could connect.
+        rustix::fs::fchmod(&socket, mode)?;
+    }
+    let address = socket2::SockAddr::unix(path)?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_if_dead(path)?;
+            socket.bind(&address)?;
+        }
+        bound => bound?,
+    }
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Removes the socket file of a process that is gone (a kill -9 leaves it); keeps any other.

@@ -38,6 +38,17 @@ impl Listener {
         };
         self.address == other.address && (told_apart || self.name == other.name)
     }
+
+    /// A name for its sockets: the same for all listeners that share them, and for no other.
+    #[must_use]
+    pub fn socket_name(&self) -> String {
+        match &self.address {
+            ListenAddress::Tcp(address) if address.port() == 0 => {
+                format!("{}@{address}", self.name)
+            }
+            address => address.to_string(),
+        }
+    }
 }
 
 /// An address that can be listened on.

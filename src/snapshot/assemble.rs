@@ -39,9 +39,10 @@ impl Snapshot {
                 .iter()
                 .map(|pool| Arc::new(assemble_pool(pool, registry)))
                 .collect(),
-            listener_meters: listener_names
+            listener_meters: plan
+                .listeners
                 .iter()
-                .map(|name| registry.listener_meters(name))
+                .map(|listener| registry.listener_meters(listener))
                 .collect(),
             route_meters: RouteMeterTable::new(registry, listener_names, route_names),
             plan,

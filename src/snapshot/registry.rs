@@ -14,6 +14,7 @@ use ahash::RandomState;
 use dashmap::DashMap;
 
 use crate::backend::{Backend, BackendKey};
+use crate::plan::Listener;
 use crate::strategy::Cursor;
 use crate::telemetry::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters};
 
@@ -27,7 +28,7 @@ pub struct Registry {
     cursors: Adopted<Arc<str>, Cursor>,
     pools: Adopted<Arc<str>, PoolMeters>,
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
-    listeners: Adopted<Arc<str>, ListenerMeters>,
+    listeners: Adopted<String, ListenerMeters>,
     pub(super) alive: Arc<AtomicUsize>,
 }
 
@@ -81,8 +82,9 @@ impl Registry {
             .adopt(Arc::clone(pool), || Arc::new(PoolMeters::new(self.workers)))
     }
 
-    pub(super) fn listener_meters(&self, listener: &Arc<str>) -> Arc<ListenerMeters> {
-        self.listeners.adopt(Arc::clone(listener), || {
+    /// The meters of a listener: as its connections do, they stay with its sockets when it is renamed.
+    pub fn listener_meters(&self, listener: &Listener) -> Arc<ListenerMeters> {
+        self.listeners.adopt(listener.socket_name(), || {
             Arc::new(ListenerMeters::new(self.workers))
         })
     }

@@ -126,7 +126,7 @@ impl Scrape {
     /// Adds what workers counted for a listener.
     pub fn listener(&mut self, listener: &str, total: &ListenerTotal) {
         self.gauge(&names::CONNECTIONS, &[listener], total.connections as f64);
-        self.counter(&names::CONNECTIONS_REFUSED, &[listener], total.refused);
+        self.counter(&names::ACCEPT_PAUSES, &[listener], total.pauses);
         for (result, count) in [
             ("ok", total.handshakes_ok),
             ("failed", total.handshakes_failed),

@@ -96,8 +96,8 @@ pub struct ListenerCells {
     pub handshakes_ok: Counter,
     /// TLS handshakes that did not.
     pub handshakes_failed: Counter,
-    /// Connections refused because a limit was reached.
-    pub refused: Counter,
+    /// How often accepting paused because a limit was reached.
+    pub pauses: Counter,
 }
 
 /// A listener's figures, all workers together.
@@ -109,8 +109,8 @@ pub struct ListenerTotal {
     pub handshakes_ok: u64,
     /// See [`ListenerCells::handshakes_failed`].
     pub handshakes_failed: u64,
-    /// See [`ListenerCells::refused`].
-    pub refused: u64,
+    /// See [`ListenerCells::pauses`].
+    pub pauses: u64,
 }
 
 /// One worker's share of a pool's figures.
@@ -188,7 +188,7 @@ impl ListenerMeters {
             total.connections += cells.connections.get();
             total.handshakes_ok += cells.handshakes_ok.get();
             total.handshakes_failed += cells.handshakes_failed.get();
-            total.refused += cells.refused.get();
+            total.pauses += cells.pauses.get();
         }
         total
     }
@@ -268,11 +268,11 @@ mod tests {
         routes.at(WorkerId(1)).requests[CodeClass::Aborted.index()].add(1);
         listeners.at(WorkerId(0)).connections.add(3);
         listeners.at(WorkerId(1)).connections.add(-1);
-        listeners.at(WorkerId(1)).refused.add(1);
+        listeners.at(WorkerId(1)).pauses.add(1);
         pools.at(WorkerId(0)).sticky[StickyOutcome::Forged.index()].add(1);
         assert_eq!(routes.total().requests[CodeClass::Aborted.index()], 2);
         assert_eq!(
-            (listeners.total().connections, listeners.total().refused),
+            (listeners.total().connections, listeners.total().pauses),
             (2, 1)
         );
         assert_eq!(pools.total().sticky[StickyOutcome::Forged.index()], 1);

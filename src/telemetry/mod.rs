@@ -5,7 +5,7 @@
 //!
 //! | Step of a request | Metrics | Access log |
 //! |---|---|---|
-//! | accept | `connections`, `connections_refused_total` | `forecourt.listener`, `client.ip` |
+//! | accept | `connections`, `accept_pauses_total` | `forecourt.listener`, `client.ip` |
 //! | tls | `tls_handshakes_total` | – |
 //! | route | (chooses the cells of `requests_total`) | `forecourt.route` |
 //! | affinity | `sticky_total` | `forecourt.sticky` |

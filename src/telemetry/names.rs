@@ -90,6 +90,8 @@ macro_rules! metrics {
 }
 
 metrics! {
+    ACCEPT_PAUSES = cells("forecourt_accept_pauses_total", Counter, ["listener"],
+        "How often a worker let new connections wait because a limit of connections or open files was reached.");
     BACKEND_CONNECTIONS = cells("forecourt_backend_connections", Gauge, ["pool", "backend", "state"],
         "Open connections to the backend, by state (active: with a request, idle: kept for the next).");
     BACKEND_FAILURES = cells("forecourt_backend_failures_total", Counter, ["pool", "backend", "cause"],
@@ -116,8 +118,6 @@ metrics! {
         "Reloads, by result.");
     CONNECTIONS = cells("forecourt_connections", Gauge, ["listener"],
         "Open connections of clients.");
-    CONNECTIONS_REFUSED = cells("forecourt_connections_refused_total", Counter, ["listener"],
-        "Connections of clients refused because a limit was reached.");
     LOG_DROPPED = facade("forecourt_log_dropped_total", Counter, [],
         "Lines of the access log that were lost because the target was too slow or failed.");
     LOG_WRITE_ERRORS = facade("forecourt_log_write_errors_total", Counter, [],

@@ -110,6 +110,8 @@ fn at_the_limit_clients_wait_for_their_turn() {
     }
     assert_eq!(served, clients);
     assert!(rounds > 1, "the limit was never reached");
+    let pauses = balancer.metric("forecourt_accept_pauses_total{listener=\"web\"}");
+    assert!(pauses > 0.0, "the operator sees that the limit was reached");
 }
 
 /// Requests that no descriptor is left for are refused in so many words; the admin API and a reload have theirs.
