@@ -121,7 +121,7 @@ impl Upstream {
         attempt: &Attempt<'_>,
     ) -> Result<(Box<Connection>, Duration), SendError> {
         if !attempt.fresh
-            && let Some(connection) = self.store.take(attempt.backend)
+            && let Some(connection) = self.store.take(attempt.backend, attempt.begun)
         {
             return Ok((connection, Duration::ZERO));
         }

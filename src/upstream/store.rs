@@ -45,13 +45,19 @@ impl Store {
         })
     }
 
-    /// Takes the connection used last, if there is one that still stands.
-    pub(super) fn take(&self, backend: &Backend) -> Option<Box<Connection>> {
+    /// Takes the connection used last, if there is one that still stands and is not too old by now: the
+    /// sweep comes now and then, and the backend may be about to close it.
+    pub(super) fn take(&self, backend: &Backend, now: Instant) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&backend.number())?;
-        while let Some(Idle { mut connection, .. }) = connections.pop() {
+        while let Some(idle) = connections.pop() {
+            let Idle {
+                mut connection,
+                until,
+                ..
+            } = idle;
             self.count.set(self.count.get() - 1);
-            if stands(&connection) {
+            if until > now && stands(&connection) {
                 connection.wake();
                 return Some(connection);
             }
@@ -146,4 +152,149 @@ impl Store {
 /// Whether the backend has kept the connection open and silent.
 fn stands(connection: &Connection) -> bool {
     connection.stream.is_quiet()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::backend::{Address, BackendKey};
+    use crate::telemetry::{BackendMeters, WorkerId};
+    use crate::worker::Stream;
+
+    const KEEP: Duration = Duration::from_secs(60);
+
+    /// A store for so many connections, and what it needs.
+    struct Yard {
+        store: Rc<Store>,
+        descriptors: Arc<Descriptors>,
+    }
+
+    impl Yard {
+        fn for_most(most: usize) -> Self {
+            let descriptors = Descriptors::new(1000);
+            let worker = Worker::new(WorkerId(0), 1);
+            Self {
+                store: Store::new(worker, most, Arc::clone(&descriptors)),
+                descriptors,
+            }
+        }
+
+        /// Keeps a new connection; gives the backend's end of it.
+        fn keep(&self, backend: &Arc<Backend>, keep: Duration) -> UnixStream {
+            let (near, far) = UnixStream::pair().unwrap();
+            let worker = &self.store.worker;
+            let both = (Stream::Unix(near), self.descriptors.enter());
+            let connection = Connection::new(both, Arc::clone(backend), worker, worker.timer());
+            self.store.put(connection, keep);
+            far
+        }
+
+        fn take(&self, backend: &Backend) -> Option<Box<Connection>> {
+            self.store.take(backend, Instant::now())
+        }
+
+        /// Lets the runtime see what has come.
+        async fn settle(&self) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn backend(number: u32) -> Arc<Backend> {
+        let key = BackendKey {
+            pool: "shop".into(),
+            address: Address::Tcp(([10, 0, 0, 1], 80).into()),
+        };
+        Backend::new(key, number, Arc::new(BackendMeters::new(1)))
+    }
+
+    /// Connections in use and idle.
+    fn counted(backend: &Backend) -> (i64, i64) {
+        let total = backend.meters().total();
+        (total.connections_active, total.connections_idle)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_used_last_is_used_next_and_each_is_counted_once() {
+        let (yard, one, other) = (Yard::for_most(8), backend(1), backend(2));
+        let first = yard.keep(&one, KEEP);
+        let second = yard.keep(&one, KEEP);
+        assert!(yard.take(&other).is_none());
+        assert_eq!((yard.store.len(), counted(&one)), (2, (0, 2)));
+        let taken = yard.take(&one).unwrap();
+        assert!(taken.reused);
+        assert_eq!((yard.store.len(), counted(&one)), (1, (1, 1)));
+        drop(taken);
+        assert_eq!(counted(&one), (0, 1));
+        // It was the second: the first still stands.
+        yard.settle().await;
+        assert_eq!(second.try_read(&mut [0]).unwrap(), 0);
+        assert!(first.try_read(&mut [0]).is_err());
+        assert!(yard.take(&one).is_some() && yard.store.is_empty());
+        assert_eq!(counted(&one), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_backend_has_closed_or_written_to_is_not_used() {
+        let (yard, one) = (Yard::for_most(8), backend(1));
+        let _good = yard.keep(&one, KEEP);
+        let spoken = yard.keep(&one, KEEP);
+        drop(yard.keep(&one, KEEP));
+        spoken.try_write(b"HTTP/1.1 408 Late\r\n\r\n").unwrap();
+        yard.settle().await;
+        assert!(yard.take(&one).is_some());
+        assert!(yard.store.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_kept_too_long_is_not_used_whenever_the_sweep_comes() {
+        let moment = Duration::from_millis(1);
+        for late in [moment, moment * 900] {
+            let (yard, one) = (Yard::for_most(8), backend(1));
+            let _far = (yard.keep(&one, KEEP), yard.keep(&one, KEEP));
+            advance(KEEP - moment).await;
+            assert!(yard.take(&one).is_some());
+            advance(late).await;
+            assert!(yard.take(&one).is_none());
+            assert_eq!((yard.store.len(), counted(&one)), (0, (0, 0)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_sweep_closes_what_is_old_ended_or_unwanted() {
+        let (yard, one, other) = (Yard::for_most(8), backend(1), backend(2));
+        let _short = yard.keep(&one, KEEP / 2);
+        let _long = yard.keep(&one, KEEP);
+        drop(yard.keep(&one, KEEP));
+        let _unwanted = yard.keep(&other, KEEP);
+        advance(KEEP / 2).await;
+        yard.settle().await;
+        yard.store.sweep(|backend| backend.number() == 1);
+        assert_eq!(yard.store.len(), 1);
+        assert_eq!((counted(&one), counted(&other)), ((0, 1), (0, 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_most_the_oldest_go() {
+        let (yard, one) = (Yard::for_most(16), backend(1));
+        let mut far = Vec::new();
+        for _ in 0..40 {
+            far.push(yard.keep(&one, KEEP));
+            assert!(yard.store.len() <= 16);
+            advance(Duration::from_millis(10)).await;
+        }
+        yard.settle().await;
+        let stands: Vec<bool> = far
+            .iter()
+            .map(|far| far.try_read(&mut [0]).is_err())
+            .collect();
+        let first = stands.iter().position(|stands| *stands).unwrap();
+        assert!(stands[first..].iter().all(|stands| *stands), "{stands:?}");
+        assert_eq!(stands.len() - first, yard.store.len());
+        assert_eq!(counted(&one), (0, yard.store.len() as i64));
+        while yard.store.evict_some() {}
+        assert_eq!((yard.store.len(), counted(&one)), (0, (0, 0)));
+    }
 }
