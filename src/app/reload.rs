@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::Running;
-use super::start::{StartError, bind_all};
+use super::start::{StartError, bind_all, unbind};
 use super::worker::Command;
 use crate::listener::bind::remove;
 use crate::plan::Plan;
@@ -81,9 +81,10 @@ impl Running {
             && let Some(access) = &self.access
         {
             let wanted = &plan.log.access;
-            access
-                .retarget(wanted.target.clone(), wanted.format)
-                .map_err(ReloadError::AccessLog)?;
+            if let Err(error) = access.retarget(wanted.target.clone(), wanted.format) {
+                unbind(&bound);
+                return Err(ReloadError::AccessLog(error));
+            }
         }
         if let Some(log) = &self.log {
             log.set_level(plan.log.level);

@@ -44,14 +44,15 @@ impl Signals {
         let shutdown = running.plan().server.shutdown;
         tracing::info!(delay = ?shutdown.delay, deadline = ?shutdown.deadline, "ending");
         running.announce_end();
-        let Self {
-            mut interrupt,
-            mut terminate,
-            ..
-        } = self;
-        let hurried = tokio::select! {
-            () = tokio::time::sleep(shutdown.delay) => false,
-            () = ended(&mut terminate, &mut interrupt) => true,
+        let delay = tokio::time::sleep(shutdown.delay);
+        let mut delay = std::pin::pin!(delay);
+        let hurried = loop {
+            tokio::select! {
+                () = &mut delay => break false,
+                () = ended(&mut self.terminate, &mut self.interrupt) => break true,
+                _ = self.reopen.recv() => running.reopen_logs(),
+                _ = self.hangup.recv() => tracing::warn!("ending: the configuration is not read again"),
+            }
         };
         let deadline = if hurried {
             std::time::Duration::ZERO
@@ -59,7 +60,7 @@ impl Signals {
             shutdown.deadline
         };
         let drained = running
-            .drain(deadline, ended(&mut terminate, &mut interrupt))
+            .drain(deadline, ended(&mut self.terminate, &mut self.interrupt))
             .await;
         if drained.cut > 0 {
             tracing::warn!(

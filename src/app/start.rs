@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::worker::{self, Command, Post, Setup};
 use crate::admin::{self, AdminError, Instance};
+use crate::listener::bind::remove;
 use crate::listener::budget::Shares;
 use crate::listener::tls::{TlsError, TlsShared};
 use crate::listener::{BindError, Bound, Budget, bind};
@@ -251,13 +252,24 @@ pub(super) fn bind_all<'a>(
     listeners: impl IntoIterator<Item = &'a Arc<Listener>>,
     workers: usize,
 ) -> Result<Vec<(Arc<Listener>, Bound)>, StartError> {
-    listeners
-        .into_iter()
-        .map(|listener| match bind(&listener.address, workers) {
-            Ok(bound) => Ok((Arc::clone(listener), bound)),
-            Err(error) => Err(StartError::Bind(Arc::clone(&listener.name), error)),
-        })
-        .collect()
+    let mut all = Vec::new();
+    for listener in listeners {
+        match bind(&listener.address, workers) {
+            Ok(bound) => all.push((Arc::clone(listener), bound)),
+            Err(error) => {
+                unbind(&all);
+                return Err(StartError::Bind(Arc::clone(&listener.name), error));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Clears away what was bound and will not be listened on.
+pub(super) fn unbind(bound: &[(Arc<Listener>, Bound)]) {
+    for (_, bound) in bound {
+        remove(&bound.address);
+    }
 }
 
 /// Commands that may wait for a worker: a burst of handed-over connections.

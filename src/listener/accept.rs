@@ -111,7 +111,7 @@ impl Listening {
     pub async fn run(self, door: impl Door) {
         loop {
             if !self.has_room(&door) {
-                self.note_pause(&door);
+                self.note_pause(&door, "a limit of connections or open files is reached");
             }
             while !self.has_room(&door) {
                 tokio::select! {
@@ -138,13 +138,13 @@ impl Listening {
 
     /// Counts each pause, and tells the operator of the first in a while: at the limit there is one for
     /// each connection that ends.
-    fn note_pause(&self, door: &impl Door) {
+    fn note_pause(&self, door: &impl Door, why: &str) {
         door.paused();
         let now = Instant::now();
         if self.told.get().is_none_or(|told| now >= told + TOLD_AGAIN) {
             self.told.set(Some(now));
             let connections = self.budget.total();
-            tracing::warn!(listener = %door.listener().name, connections, "accepting pauses: a limit of connections or open files is reached");
+            tracing::warn!(listener = %door.listener().name, connections, "accepting pauses: {why}");
         }
     }
 
@@ -198,7 +198,7 @@ impl Listening {
         if is_of_client(error) {
             return;
         }
-        tracing::warn!(listener = %door.listener().name, %error, "accepting pauses");
+        self.note_pause(door, &error.to_string());
         door.make_room();
         tokio::time::sleep(PAUSE).await;
     }
