@@ -192,9 +192,12 @@ fn a_taken_port_refuses_the_whole_reload() {
     let mut client = balancer.client("web");
     client.get("/");
     let port = Reserved::port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("more.sock");
     let next = shop(&[&b])
         + &format!(
-            "[listeners.more]\naddress = \"127.0.0.1:0\"\n[listeners.taken]\naddress = \"{}\"\n",
+            "[listeners.more]\naddress = \"unix:{}\"\n[listeners.taken]\naddress = \"{}\"\n",
+            socket.display(),
             port.address()
         );
     let before = shape(&balancer);
@@ -205,6 +208,7 @@ fn a_taken_port_refuses_the_whole_reload() {
         });
         assert_eq!(generation(&balancer), 1);
         assert_eq!(shape(&balancer), before);
+        assert!(!socket.exists(), "what was bound before is cleared away");
     };
     let listener = port.listen();
     refusals(1);
