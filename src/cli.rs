@@ -11,13 +11,14 @@ use crate::admin::status::Status;
 use crate::app::Forecourt;
 use crate::app::signals::Signals;
 use crate::config;
+use crate::demo::Demo;
 use crate::telemetry::{Colors, logging};
 
 /// A layer-7 load balancer that changes its configuration and its fleet without losing a request.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Example:\n  forecourt check config/shop.toml && forecourt run --config config/shop.toml"
+    after_help = "Examples:\n  forecourt demo\n  forecourt check config/shop.toml && forecourt run --config config/shop.toml"
 )]
 pub struct Cli {
     /// When to colour what is printed.
@@ -50,6 +51,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Try it with nothing else installed: a little shop on four backends, the balancer in front.
+    #[command(
+        after_help = "Example:\n  forecourt demo --for 5m\n\nExit codes: 0 ended, 1 failed to start"
+    )]
+    Demo(Demo),
     /// Show the pools and backends of a running instance.
     #[command(
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
@@ -77,6 +83,10 @@ impl Cli {
         match self.command {
             Command::Run { config } => run(&config, self.color),
             Command::Check { file, json } => check(&file, json, self.color),
+            Command::Demo(demo) => match demo.run(self.color.on_stdout(), self.color.of_log()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            },
             Command::Status { admin, json } => status(&admin, json),
         }
     }

@@ -26,6 +26,7 @@
 //! | 6 | [`proxy`] | the data path |
 //! | 7 | [`admin`] | look and steer |
 //! | 8 | [`app`], [`cli`] | the process: wires everything, decides nothing |
+//! | 8 | [`demo`] | a little shop behind it, to try it with nothing else installed |
 //!
 //! # The way of a request
 //!
@@ -60,6 +61,7 @@ pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod h1;
 pub mod listener;
 pub mod message;

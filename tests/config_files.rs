@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forecourt::config::{Loaded, Options, Problem, Report, Secret, Severity, load};
+use forecourt::config::{Loaded, Options, Problem, Report, Secret, Severity, load, load_text};
 use forecourt::plan::diff::diff;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
@@ -45,6 +45,17 @@ fn each_strategy_has_a_file_of_its_name() {
             .sticky
             .is_some()
     );
+}
+
+#[test]
+fn a_text_loads_as_if_it_stood_in_its_file() {
+    for name in ["shop", "everything-wrong", "broken/syntax"] {
+        let path = PathBuf::from(format!("tests/golden/{name}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        let by_file = load(&path, &options()).map(|loaded| (loaded.plan, loaded.files));
+        let by_text = load_text(&text, &path, &options()).map(|loaded| (loaded.plan, loaded.files));
+        assert_eq!(format!("{by_file:?}"), format!("{by_text:?}"));
+    }
 }
 
 #[test]

@@ -140,6 +140,11 @@ impl Running {
         self.admin.as_ref().map(admin::Running::address)
     }
 
+    /// The generation that serves, with the live figures of its backends and routes.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load()
+    }
+
     /// What is being done.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan

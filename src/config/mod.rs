@@ -86,6 +86,21 @@ impl Default for Options {
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Report> {
     let collector = Collector::default();
     let read = read::read(path, &collector);
+    finish(read, collector, options)
+}
+
+/// The same for a configuration that is at hand as text; `path` is what problems call it, and what relative paths in it
+/// start beside.
+///
+/// # Errors
+/// Every problem found, if one of them is an error.
+pub fn load_text(text: &str, path: &Path, options: &Options) -> Result<Loaded, Report> {
+    let collector = Collector::default();
+    let read = read::read_given(text, path, &collector);
+    finish(read, collector, options)
+}
+
+fn finish(read: read::Read, collector: Collector, options: &Options) -> Result<Loaded, Report> {
     let outside = Outside::look(&read.documents, options);
     let plan = compile::compile(&read, &outside, &collector);
     let problems = collector.into_problems();

@@ -46,24 +46,44 @@ impl Document {
 pub(crate) fn read(path: &Path, collector: &Collector) -> Read {
     let mut read = Read::default();
     read.file(path, collector);
-    if let Some(first) = read.documents.first() {
-        for path in included(first, collector) {
-            read.file(&path, collector);
-        }
-    }
+    read.includes(collector);
+    read
+}
+
+/// Takes `text` for what stands in `path`, and reads what it includes.
+pub(crate) fn read_given(text: &str, path: &Path, collector: &Collector) -> Read {
+    let mut read = Read::default();
+    read.seen.insert(identity(path));
+    read.text(path, |_| Some(text.to_owned()), collector);
+    read.includes(collector);
     read
 }
 
 impl Read {
+    fn includes(&mut self, collector: &Collector) {
+        if let Some(first) = self.documents.first() {
+            for path in included(first, collector) {
+                self.file(&path, collector);
+            }
+        }
+    }
+
     fn file(&mut self, path: &Path, collector: &Collector) {
-        // `include = ["*.toml"]` finds the file that it stands in, and two patterns may find the same file.
-        let identity = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if !self.seen.insert(identity) {
+        if !self.seen.insert(identity(path)) {
             return;
         }
+        self.text(path, |index| read_text(path, index, collector), collector);
+    }
+
+    fn text(
+        &mut self,
+        path: &Path,
+        text: impl FnOnce(usize) -> Option<String>,
+        collector: &Collector,
+    ) {
         let index = self.files.len();
         self.files.push(path.to_owned());
-        let document = read_text(path, index, collector)
+        let document = text(index)
             .map(|text| Source {
                 index,
                 path: path.to_owned(),
@@ -75,6 +95,11 @@ impl Read {
             None => self.broken += 1,
         }
     }
+}
+
+/// `include = ["*.toml"]` finds the file that it stands in, and two patterns may find the same file.
+fn identity(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn read_text(path: &Path, index: usize, collector: &Collector) -> Option<String> {

@@ -60,6 +60,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("app", ALL),
+    ("demo", &["app", "config", "plan", "snapshot", "telemetry"]),
     ("cli", ALL),
 ];
 

@@ -4,6 +4,7 @@
 //! that fails now and then has found something. Start with [`harness`].
 
 mod admin;
+mod demo;
 mod descriptors;
 mod drill;
 mod failure;

@@ -250,7 +250,8 @@ fn show(log: &str) {
     eprintln!("--- the program's log ---\n{log}--- end of it ---");
 }
 
-fn command() -> Command {
+/// The program, to be given arguments.
+pub(crate) fn command() -> Command {
     with_environment(Command::new(binary()))
 }
 

@@ -98,6 +98,8 @@ fn check_says_all_that_is_wrong() {
 fn the_command_line_explains_itself() {
     for (arguments, part) in [
         (&["--help"][..], "forecourt check config/shop.toml"),
+        (&["--help"], "  forecourt demo\n"),
+        (&["demo", "--help"], "forecourt demo --for 5m"),
         (&["run", "--help"], "forecourt run --config"),
         (&["check", "--help"], "forecourt check "),
         (&["status", "--help"], "forecourt status"),
