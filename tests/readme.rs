@@ -47,6 +47,45 @@ fn configurations_are_good() {
     }
 }
 
+/// The first command is the demo, which the README says ends by itself when told to.
+#[test]
+fn the_demo_starts_and_ends() {
+    let blocks = blocks("sh");
+    let first = blocks[0].trim().strip_prefix("cargo run --release -- ");
+    let arguments = first.expect("the first command").split(' ');
+    let ran = Command::new(env!("CARGO_BIN_EXE_forecourt"))
+        .args(arguments)
+        .args(["--for", "1s", "--port", "0", "--admin-port", "0"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("run forecourt");
+    assert!(ran.status.success(), "{}", shown(&ran));
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(out.contains("a shop on four backends"), "{out}");
+}
+
+/// The unit runs the program as the program wants to be run.
+#[test]
+fn the_systemd_unit_speaks_the_programs_language() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/forecourt.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/shop.toml");
+    let file = file.to_str().expect("a path in UTF-8");
+    for (key, command) in [("ExecStartPre", "check"), ("ExecReload", "check")] {
+        let line = unit.lines().find(|line| line.starts_with(key)).expect(key);
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        assert_eq!(words[0], command, "{line}");
+        let ran = Command::new(env!("CARGO_BIN_EXE_forecourt"))
+            .args(&words[..words.len() - 1])
+            .arg(file)
+            .output()
+            .expect("run forecourt");
+        assert!(ran.status.success(), "{line}\n{}", shown(&ran));
+    }
+    assert!(unit.contains("\nExecStart=/usr/local/bin/forecourt run --config /etc/forecourt/"));
+    assert!(unit.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
+}
+
 #[test]
 fn commands_work_as_written() {
     if Command::new("python3")
@@ -79,6 +118,8 @@ fn commands_work_as_written() {
     std::fs::create_dir(folder.path().join("config")).expect("a folder");
     std::fs::write(folder.path().join("config/shop.toml"), replaced(&config))
         .expect("write the configuration");
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    std::os::unix::fs::symlink(deploy, folder.path().join("deploy")).expect("a link");
     let script = script(&ports[..5], &replaced(&blocks("sh")[1..].join("\n")));
     let ran = Command::new("sh")
         .arg("-c")
@@ -95,6 +136,7 @@ fn commands_work_as_written() {
         "pool checkout",
         "forecourt_config_generation 1",
         ": good (1 listener",
+        "ExecStart=",
     ] {
         assert!(out.contains(expected), "no {expected:?} in\n{out}");
     }
