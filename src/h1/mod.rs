@@ -28,9 +28,7 @@ pub mod write;
 
 pub use body::{BodyError, Decoded, Decoder};
 pub use limits::Limits;
-pub use parse::{
-    HeadError, HeadErrorKind, HeadScan, parse_request, parse_response, skip_empty_lines,
-};
+pub use parse::{HeadError, HeadErrorKind, HeadScan, parse_request, parse_response};
 pub use write::Connection;
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ pub struct HeadScan {
     scanned: usize,
     /// Where the line under way begins.
     line: usize,
+    /// Empty lines that were skipped before this head.
+    skipped: usize,
 }
 
 impl HeadError {
@@ -107,6 +109,22 @@ impl HeadError {
 }
 
 impl HeadScan {
+    /// Bytes of empty lines at the front of `bytes`, to be dropped before a request's head is looked for:
+    /// clients of old sent a CRLF too many behind a body (RFC 9112 section 2.2). At most two for each head,
+    /// however they come; what is beyond shows as malformed. Nothing is skipped within a head.
+    pub fn skip_empty_lines(&mut self, bytes: &[u8]) -> usize {
+        if self.started() {
+            return 0;
+        }
+        let lines = bytes
+            .chunks_exact(2)
+            .take(MOST_EMPTY_LINES - self.skipped)
+            .take_while(|pair| *pair == b"\r\n")
+            .count();
+        self.skipped += lines;
+        lines * 2
+    }
+
     /// Looks for the end of the head that begins with `bytes`, which are all that came so far; gives its
     /// length with the final CRLF. What cannot become a head is refused as soon as it shows: a bare LF, a
     /// first byte that begins no method and no version (a TLS handshake, say), too many bytes.
@@ -152,17 +170,6 @@ impl HeadScan {
     pub fn started(&self) -> bool {
         self.scanned > 0
     }
-}
-
-/// Bytes of empty lines at the front, to be dropped before a request line: clients of old sent a CRLF too
-/// many behind a body (RFC 9112 section 2.2). At most two at a time; what is beyond shows as malformed.
-pub fn skip_empty_lines(bytes: &[u8]) -> usize {
-    bytes
-        .chunks_exact(2)
-        .take(MOST_EMPTY_LINES)
-        .take_while(|pair| *pair == b"\r\n")
-        .count()
-        * 2
 }
 
 /// Reads `bytes`, which are exactly one request's head, into `head`. When it fails, `head` holds what had

@@ -61,10 +61,8 @@ impl Connection<'_> {
 impl Input {
     /// Drops empty lines before a request line (RFC 9112 section 2.2).
     pub(super) fn skip_empty_lines(&mut self) {
-        if !self.scan.started() {
-            let n = h1::skip_empty_lines(self.buffer.bytes());
-            self.buffer.consume(n);
-        }
+        let n = self.scan.skip_empty_lines(self.buffer.bytes());
+        self.buffer.consume(n);
     }
 
     pub(super) fn find_head(&mut self, limits: &Limits) -> Result<Option<usize>, Cause> {

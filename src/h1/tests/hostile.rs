@@ -1,7 +1,7 @@
 //! Heads that attack, each with the rule that stops it, and odd ones that have to pass.
 
 use super::{HeadError, HeadScan, Limits, parse_request, read_request, read_response};
-use crate::h1::{HeadErrorKind, skip_empty_lines};
+use crate::h1::HeadErrorKind;
 use crate::message::framing::{Framing, FramingError, request_framing, response_framing};
 use crate::message::head::{Head, Name, Version};
 use crate::message::method::Method;
@@ -201,12 +201,25 @@ fn more_fields_than_fit_on_the_stack_are_read() {
 
 #[test]
 fn empty_lines_before_a_request_are_few() {
-    assert_eq!(skip_empty_lines(b""), 0);
-    assert_eq!(skip_empty_lines(b"\r"), 0);
-    assert_eq!(skip_empty_lines(b"\r\n"), 2);
-    assert_eq!(skip_empty_lines(b"\r\n\r\nGET"), 4);
-    assert_eq!(skip_empty_lines(b"\r\n\r\n\r\nGET"), 4);
-    assert_eq!(skip_empty_lines(b"\n\nGET"), 0);
+    let skipped = |bytes: &[u8]| HeadScan::default().skip_empty_lines(bytes);
+    assert_eq!(skipped(b""), 0);
+    assert_eq!(skipped(b"\r"), 0);
+    assert_eq!(skipped(b"\r\n"), 2);
+    assert_eq!(skipped(b"\r\n\r\nGET"), 4);
+    assert_eq!(skipped(b"\r\n\r\n\r\nGET"), 4);
+    assert_eq!(skipped(b"\n\nGET"), 0);
+    // They are no more when they come one by one.
+    let mut scan = HeadScan::default();
+    assert_eq!(
+        [(); 4].map(|()| scan.skip_empty_lines(b"\r\n")),
+        [2, 2, 0, 0]
+    );
+    assert_eq!(
+        scan.find(b"\r\n", &Limits::default()),
+        Err(HeadError::StartLine)
+    );
+    scan.reset();
+    assert_eq!(scan.skip_empty_lines(b"\r\nGET"), 2);
     let mut scan = HeadScan::default();
     assert_eq!(scan.find(b"\r", &Limits::default()), Ok(None));
     assert!(!scan.started());
