@@ -4,8 +4,9 @@
 //! files have changed. Compilation gathers problems in a [`Collector`], which everybody shares:
 //! nothing stops at the first one. The [`Report`] is what is left when at least one of them is an error.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
+use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,9 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// All of it.
     pub(crate) text: String,
+    /// Where each line starts; worked out for the first problem, so that ten thousand of them do not
+    /// read the file ten thousand times.
+    line_starts: OnceCell<Vec<usize>>,
 }
 
 /// A place to which a problem can point.
@@ -237,12 +241,26 @@ impl Spot {
 }
 
 impl Source {
+    pub(crate) fn new(index: usize, path: PathBuf, text: String) -> Self {
+        Self {
+            index,
+            path,
+            text,
+            line_starts: OnceCell::new(),
+        }
+    }
+
     /// The place of `span`, cut to the line that it begins in: a table's span may cover a page.
     fn spot(&self, span: &Range<usize>) -> Spot {
         let start = floor_boundary(&self.text, span.start);
         let end = floor_boundary(&self.text, span.end).max(start);
-        let before = &self.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line_starts = self.line_starts.get_or_init(|| {
+            let ends = self.text.match_indices('\n');
+            iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+        });
+        // The first line starts at 0, so at least one is counted.
+        let line = line_starts.partition_point(|&line_start| line_start <= start);
+        let line_start = line_starts[line - 1];
         let rest = &self.text[line_start..];
         let source = rest
             .split('\n')
@@ -251,7 +269,7 @@ impl Source {
             .trim_end_matches('\r');
         let marked_end = end.min(line_start + source.len()).max(start);
         Spot {
-            line: before.matches('\n').count() + 1,
+            line,
             column: self.text[line_start..start].chars().count() + 1,
             length: self.text[start..marked_end].chars().count().max(1),
             source: source.to_owned(),
@@ -375,11 +393,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source {
-            index: 0,
-            path: PathBuf::from("shop.toml"),
-            text: text.to_owned(),
-        }
+        Source::new(0, PathBuf::from("shop.toml"), text.to_owned())
     }
 
     #[test]

@@ -84,11 +84,7 @@ impl Read {
         let index = self.files.len();
         self.files.push(path.to_owned());
         let document = text(index)
-            .map(|text| Source {
-                index,
-                path: path.to_owned(),
-                text,
-            })
+            .map(|text| Source::new(index, path.to_owned(), text))
             .and_then(|source| parse(&source, collector).map(|raw| Document { source, raw }));
         match document {
             Some(document) => self.documents.push(document),
@@ -118,11 +114,7 @@ fn read_text(path: &Path, index: usize, collector: &Collector) -> Option<String>
             let at = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             // Up to the first bad byte both texts are the same, so the offset holds.
-            let source = Source {
-                index,
-                path: path.to_owned(),
-                text,
-            };
+            let source = Source::new(index, path.to_owned(), text);
             let finding = Finding::error("the file is not UTF-8").help("TOML is UTF-8: save it so");
             collector.report(&Mark::new(&source, at..at), "", finding);
             None
@@ -340,11 +332,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (Option<File>, Vec<String>) {
-        let source = Source {
-            index: 0,
-            path: PathBuf::from("a.toml"),
-            text: text.to_owned(),
-        };
+        let source = Source::new(0, PathBuf::from("a.toml"), text.to_owned());
         let collector = Collector::default();
         let file = parse(&source, &collector);
         (

@@ -1,6 +1,6 @@
 //! `[[routes]]`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Names;
@@ -74,11 +74,12 @@ fn hosts(given: &Given<'_, raw::Route>) -> Option<Vec<HostPattern>> {
         return None;
     }
     let mut hosts = Vec::with_capacity(list.value.len());
+    let mut seen = HashSet::with_capacity(list.value.len());
     let elements = list.elements();
     let mut whole = elements.len() == list.value.len();
     for written in elements {
         match HostPattern::parse(written.value) {
-            Ok(host) if hosts.contains(&host) => {
+            Ok(host) if !seen.insert(host.clone()) => {
                 written.report(Finding::warning(format!(
                     "the host {:?} stands here twice",
                     written.value
