@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Running;
 use crate::config;
+use crate::config::problem::Severity;
 
 /// The signals that are listened to.
 #[derive(Debug)]
@@ -105,6 +106,16 @@ pub fn reload_from(running: &mut Running, path: &Path, options: &config::Options
             // What can go wrong has been logged and counted.
             let _ = running.reload(loaded.plan);
         }
-        Err(report) => running.refuse_reload(&format!("\n{report}")),
+        Err(report) => {
+            // A line for each: a log is read by line.
+            for problem in &report.problems {
+                match problem.severity {
+                    Severity::Error => tracing::error!("{problem}"),
+                    Severity::Warning => tracing::warn!("{problem}"),
+                }
+            }
+            let (file, errors) = (path.display(), report.errors());
+            running.refuse_reload(&format!("{errors} problems, see `forecourt check {file}`"));
+        }
     }
 }
