@@ -115,16 +115,6 @@ pub fn request_authority(head: &Head) -> Result<Authority, AuthorityError> {
     Ok(authority)
 }
 
-/// [`request_authority`] and [`Authority::normalise`] in one: the target becomes origin-form (or `*`), `Host` is
-/// there and right, and `host` holds the host for routing, empty if there is none. Gives the path without
-/// its query, as a range of the target. A request of HTTP/1.0 without `Host` gets an empty one.
-pub fn resolve(head: &mut Head, host: &mut Host) -> Result<Range<usize>, AuthorityError> {
-    let mut authority = request_authority(head)?;
-    authority.normalise(head, b"");
-    *host = authority.host;
-    Ok(authority.path)
-}
-
 impl Authority {
     /// The form of the target.
     pub fn form(&self) -> TargetForm {
@@ -358,13 +348,6 @@ mod tests {
                 "{target}"
             );
             assert_eq!(authority.host_header(&head), b"Shop.Example:8080");
-            let mut twin = self::head(method, target, &["other.example"]);
-            let mut host = Host::new();
-            let range = resolve(&mut twin, &mut host).unwrap();
-            assert_eq!(
-                (&twin.target()[range], &host[..]),
-                (path.as_bytes(), &b"shop.example"[..])
-            );
             authority.normalise(&mut head, b"unused");
             assert_eq!(head.target(), origin.as_bytes(), "{target}");
             assert_eq!(authority.path(&head), path.as_bytes(), "{target}");

@@ -1,13 +1,9 @@
 //! Is it a request that we take, for whom is it, and which pool answers it.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::exchange::Exchange;
 use super::{Failure, Incoming};
 use crate::message::authority::{self, Authority};
-use crate::message::{Head, Method, Name, forwarded};
+use crate::message::{Method, forwarded};
 use crate::snapshot::{Pool, View};
 use crate::telemetry::Cause;
 
@@ -33,14 +29,17 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
         authority::request_authority(head).map_err(|_| Failure::before(Cause::BadRequest))?;
     authority.normalise(head, b"");
     let nets = &x.listener.trusted_proxies;
-    let trusted = is_trusted(peer.address, nets);
+    // Whoever reaches a Unix socket was let to it by the file's permissions: a proxy on this machine.
+    let trusted = peer
+        .address
+        .is_none_or(|address| forwarded::is_trusted(address, nets));
     if let Some(address) = peer.address {
         x.client = Some(forwarded::client_address(head, address, nets));
     }
     Ok(Admitted {
         authority,
         trusted,
-        https: peer.tls || trusted && says_https(head),
+        https: peer.tls || trusted && forwarded::says_https(head),
     })
 }
 
@@ -63,14 +62,4 @@ pub(super) fn route<'v>(
     x.route = Some(route);
     x.pool = Some(pool);
     Ok(&view.pools[pool])
-}
-
-/// Whoever reaches a Unix socket was let to it by the file's permissions: a proxy on this machine.
-fn is_trusted(peer: Option<IpAddr>, nets: &[IpNet]) -> bool {
-    peer.is_none_or(|address| nets.iter().any(|net| net.contains(&address)))
-}
-
-fn says_https(head: &Head) -> bool {
-    head.first(Name::XForwardedProto)
-        .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }

@@ -38,6 +38,12 @@ pub(super) struct Connection<'a> {
 }
 
 impl Connection<'_> {
+    /// Borrows memory for what will be written.
+    pub(super) fn prepare_output(&self) {
+        let output = &mut self.wire.borrow_mut().output;
+        output.prepare(self.worker.buffers());
+    }
+
     /// Takes the head of `length` bytes off the input and decides how its body is framed.
     pub(super) fn take_head(&mut self, length: usize) -> Result<(Head, Framing), (Cause, Head)> {
         let mut head = self.worker.take_head();

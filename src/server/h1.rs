@@ -47,7 +47,6 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             peer: &peer,
             terms,
         };
-        wire.borrow_mut().output.prepare(worker.buffers());
         // Boxed while it lasts: an idle connection is to be small.
         let next = match got {
             NextHead::Closed => return farewell(&wire).await,
@@ -113,9 +112,6 @@ async fn next_head(
                 return Poll::Ready(NextHead::Refused(Cause::HeadTooLarge));
             }
             match wire.borrow_mut().stream.poll_read(cx, &mut input.buffer) {
-                Poll::Ready(Ok(0)) if phase == Waiting::Head => {
-                    return Poll::Ready(NextHead::Closed);
-                }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(NextHead::Closed),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
@@ -164,6 +160,7 @@ async fn exchange<H: Handler>(
     length: usize,
 ) -> Next {
     let received = Instant::now();
+    connection.prepare_output();
     let (head, framing) = match connection.take_head(length) {
         Ok(both) => both,
         Err((cause, head)) => return refuse_with(connection, handler, cause, head, received).await,
@@ -273,6 +270,7 @@ async fn refuse<H: Handler>(
     handler: &Rc<H>,
     cause: Cause,
 ) -> Next {
+    connection.prepare_output();
     let head = connection.worker.take_head();
     refuse_with(connection, handler, cause, head, Instant::now()).await
 }
