@@ -6,6 +6,7 @@
 
 use http::StatusCode;
 
+use crate::message::FieldCase;
 use crate::message::body::Length;
 use crate::message::framing::Framing;
 use crate::message::head::{Head, Name, Version};
@@ -22,18 +23,21 @@ pub enum Connection {
 /// Ends the content of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Appends a request's head. `Connection` and `Upgrade` are written only as far as they stand in `head`.
-pub fn request_head(head: &Head, length: Length, out: &mut Vec<u8>) {
+/// Appends a request's head, its field names in this case. `Connection` and `Upgrade` are written only as far
+/// as they stand in `head`.
+pub fn request_head(head: &Head, length: Length, case: FieldCase, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_bytes());
     out.push(b' ');
     out.extend_from_slice(head.target());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields(head, out);
+    fields(head, case, out);
     match length {
         // A length without its bytes would take the next request for them.
         Length::Absent { .. } => {}
         Length::Exact(_) | Length::Unknown => {
-            framing_field(Framing::of(length, Version::Http11), out)
+            let begins = out.len();
+            let name = framing_field(Framing::of(length, Version::Http11), out);
+            case.apply(&mut out[begins..begins + name]);
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -58,7 +62,7 @@ pub fn response_head(
     );
     let framing = Framing::of(length, client);
     status_line(head, out);
-    fields(head, out);
+    fields(head, FieldCase::Keep, out);
     if head.status() != 204 {
         framing_field(framing, out);
     }
@@ -78,7 +82,7 @@ pub fn response_head(
 pub fn interim_head(head: &Head, out: &mut Vec<u8>) {
     debug_assert!(head.status() < 200);
     status_line(head, out);
-    fields(head, out);
+    fields(head, FieldCase::Keep, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -102,7 +106,7 @@ pub fn chunk_head(len: usize, out: &mut Vec<u8>) {
 pub fn last_chunk(trailers: Option<&Head>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        fields(trailers, out);
+        fields(trailers, FieldCase::Keep, out);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -124,29 +128,38 @@ fn status_line(head: &Head, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn fields(head: &Head, out: &mut Vec<u8>) {
+fn fields(head: &Head, case: FieldCase, out: &mut Vec<u8>) {
     for field in head.fields() {
         if matches!(field.known, Name::ContentLength | Name::TransferEncoding) {
             continue;
         }
         debug_assert!(memchr::memchr3(b'\r', b'\n', 0, field.value).is_none());
         out.reserve(field.name.len() + field.value.len() + 4);
+        let begins = out.len();
         out.extend_from_slice(field.name);
+        if case != FieldCase::Keep {
+            case.apply(&mut out[begins..]);
+        }
         out.extend_from_slice(b": ");
         out.extend_from_slice(field.value);
         out.extend_from_slice(b"\r\n");
     }
 }
 
-fn framing_field(framing: Framing, out: &mut Vec<u8>) {
+/// Gives the length of the field's name.
+fn framing_field(framing: Framing, out: &mut Vec<u8>) -> usize {
     match framing {
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            b"transfer-encoding".len()
+        }
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
             out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
             out.extend_from_slice(b"\r\n");
+            b"content-length".len()
         }
-        Framing::None | Framing::UntilClose => {}
+        Framing::None | Framing::UntilClose => 0,
     }
 }
 
@@ -169,18 +182,26 @@ mod tests {
         head.push(b"Host", b"a");
         head.push(b"Content-Length", b"9");
         head.push(b"transfer-encoding", b"gzip");
-        let text = written(|out| request_head(&head, Length::Exact(3), out));
+        let text = written(|out| request_head(&head, Length::Exact(3), FieldCase::Keep, out));
         assert_eq!(
             text,
             "POST /a?b HTTP/1.1\r\nHost: a\r\ncontent-length: 3\r\n\r\n"
         );
-        let text = written(|out| request_head(&head, Length::Unknown, out));
+        let text = written(|out| request_head(&head, Length::Unknown, FieldCase::Keep, out));
         assert_eq!(
             text,
             "POST /a?b HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n"
         );
-        let text = written(|out| request_head(&head, Length::Absent { announced: Some(3) }, out));
+        let text = written(|out| {
+            let length = Length::Absent { announced: Some(3) };
+            request_head(&head, length, FieldCase::Keep, out);
+        });
         assert_eq!(text, "POST /a?b HTTP/1.1\r\nHost: a\r\n\r\n");
+        let text = written(|out| request_head(&head, Length::Unknown, FieldCase::Title, out));
+        assert_eq!(
+            text,
+            "POST /a?b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
     }
 
     #[test]

@@ -15,6 +15,9 @@
 //! - [`authority`]: the four forms of a request target, whom it is for, the path.
 //! - [`hop_by_hop`]: what a message says about its connection, and taking that out.
 //! - [`forwarded`]: who the client is, and telling the backend.
+//! - [`max_forwards`]: how far an OPTIONS may go.
+//! - [`via`]: who has passed the message on, and how often it was us.
+//! - [`field_case`]: in which case field names are written.
 //! - [`cookie`]: finding and removing one cookie.
 //! - [`body`]: bodies, lent piece by piece.
 //!
@@ -24,13 +27,17 @@
 pub mod authority;
 pub mod body;
 pub mod cookie;
+pub mod field_case;
 pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub mod head;
 pub mod hop_by_hop;
 pub mod host;
+pub mod max_forwards;
 pub mod method;
+pub mod via;
 
+pub use field_case::FieldCase;
 pub use head::{Head, Name, Version};
 pub use method::Method;

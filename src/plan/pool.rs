@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Address;
+use crate::message::FieldCase;
+use crate::message::forwarded::Words;
 use crate::strategy::{Spec, StickySpec};
 
 /// A named group of backends.
@@ -19,6 +21,8 @@ pub struct Pool {
     pub backends: Vec<BackendPlan>,
     /// Deadlines towards backends.
     pub timeouts: PoolTimeouts,
+    /// How requests look to its backends.
+    pub style: RequestStyle,
 }
 
 /// A backend as the operator wants it.
@@ -41,4 +45,15 @@ pub struct PoolTimeouts {
     pub response: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+}
+
+/// How requests look to the backends of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestStyle {
+    /// In which case field names are written.
+    pub case: FieldCase,
+    /// In which words the backend is told of the client.
+    pub forwarded: Words,
+    /// Whether `Via` is added.
+    pub via: bool,
 }

@@ -3,7 +3,8 @@
 use super::exchange::Exchange;
 use super::{Failure, Incoming};
 use crate::message::authority::{self, Authority};
-use crate::message::{Method, forwarded};
+use crate::message::max_forwards::{self, MaxForwards};
+use crate::message::{Method, forwarded, via};
 use crate::snapshot::{Pool, View};
 use crate::telemetry::Cause;
 
@@ -28,6 +29,12 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     let mut authority =
         authority::request_authority(head).map_err(|_| Failure::before(Cause::BadRequest))?;
     authority.normalise(head, b"");
+    if max_forwards::step(head) == MaxForwards::Malformed {
+        return Err(Failure::before(Cause::BadRequest));
+    }
+    if via::is_loop(head) {
+        return Err(Failure::before(Cause::LoopDetected));
+    }
     let nets = &x.listener.trusted_proxies;
     // Whoever reaches a Unix socket was let to it by the file's permissions: a proxy on this machine.
     let trusted = peer

@@ -71,7 +71,7 @@ impl Failure {
             | Cause::RequestBodyTimeout
             | Cause::TargetTooLong
             | Cause::VersionUnsupported => Side::Client,
-            Cause::DescriptorsExhausted | Cause::NoBackend => Side::Forecourt,
+            Cause::DescriptorsExhausted | Cause::LoopDetected | Cause::NoBackend => Side::Forecourt,
             Cause::BodyOverrun
             | Cause::BodyTimeout
             | Cause::BodyTruncated
@@ -118,6 +118,7 @@ pub fn status(cause: Cause) -> StatusCode {
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         Cause::DescriptorsExhausted | Cause::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::LoopDetected => StatusCode::LOOP_DETECTED,
         Cause::ConnectTimeout | Cause::ResponseTimeout | Cause::BodyTimeout => {
             StatusCode::GATEWAY_TIMEOUT
         }

@@ -32,6 +32,7 @@ pub(super) fn reply<'c, B: AnswerBody>(
         status.canonical_reason().unwrap_or_default().as_bytes(),
         Version::Http11,
     );
+    head.push(b"date", &x.worker.date());
     head.push(b"content-type", kind.as_bytes());
     head.push(b"cache-control", b"no-store");
     head.push(b"forecourt-error", cause.as_str().as_bytes());

@@ -5,7 +5,8 @@ use smallvec::SmallVec;
 use super::admit::Admitted;
 use super::affinity::Inputs;
 use super::exchange::Exchange;
-use crate::message::{Head, Name, cookie, forwarded, hop_by_hop};
+use crate::message::forwarded::{self, Teller};
+use crate::message::{Head, Name, cookie, hop_by_hop, via};
 use crate::server::Peer;
 use crate::snapshot::Pool;
 
@@ -19,9 +20,16 @@ pub(super) fn shape(
     x: &mut Exchange,
 ) {
     let expects_continue = x.expects_continue();
+    let takes_trailers = hop_by_hop::te_trailers(head);
     hop_by_hop::strip(head);
     let host = SmallVec::<[u8; 64]>::from_slice(admitted.authority.host_header(head));
-    forwarded::set_forwarded(head, peer.address, admitted.trusted, inputs.https, &host);
+    let teller = Teller {
+        peer: peer.address,
+        trusted: admitted.trusted,
+        https: inputs.https,
+        host: &host,
+    };
+    forwarded::set_forwarded(head, pool.style.forwarded, &teller);
     if let Some(spec) = &pool.sticky {
         // The cookie is ours: the application has no use for it and must not log it.
         cookie::remove(head, spec.cookie_name(inputs.https));
@@ -29,6 +37,14 @@ pub(super) fn shape(
     let id = x.request_id(head, admitted.trusted);
     head.remove(Name::XRequestId);
     head.push(b"x-request-id", id);
+    if pool.style.via {
+        via::append(head);
+    }
+    if takes_trailers {
+        // Trailers are passed on, so we take them if the client does (RFC 9110 section 10.1.4).
+        head.push(b"te", b"trailers");
+        head.push(b"connection", b"te");
+    }
     if expects_continue && head.first(Name::Expect).is_none() {
         // Only the backend or its answer may say whether the body is wanted.
         head.push(b"expect", b"100-continue");

@@ -11,6 +11,10 @@ use crate::telemetry::StickyOutcome;
 /// Rewrites the backend's head into the one that is sent to the client.
 pub(super) fn shape(head: &mut Head, pool: &Pool, slot: Slot, inputs: &Inputs, x: &mut Exchange) {
     hop_by_hop::strip(head);
+    if head.first(Name::Date).is_none() {
+        // Whoever passes it on has to say when it came (RFC 9110 section 6.6.1).
+        head.push(b"date", &x.worker.date());
+    }
     if let (Some(spec), Some(sticky)) = (&pool.sticky, &inputs.sticky) {
         bind(head, pool, spec, slot, sticky, inputs.https, x);
     }

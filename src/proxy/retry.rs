@@ -48,6 +48,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
         let send = Attempt {
             backend: pool.backend(slot),
             timeouts: pool.timeouts,
+            case: pool.style.case,
             fresh,
             begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
         };

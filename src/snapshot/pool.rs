@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::plan::pool::PoolTimeouts;
+use crate::plan::pool::{PoolTimeouts, RequestStyle};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -20,6 +20,8 @@ pub struct Pool {
     pub sticky: Option<StickySpec>,
     /// Deadlines towards its backends.
     pub timeouts: PoolTimeouts,
+    /// How requests look to its backends.
+    pub style: RequestStyle,
     /// Counters of the pool.
     pub meters: Arc<PoolMeters>,
 }

@@ -67,6 +67,9 @@ causes! {
     NoRoute "no-route":
         "no route takes this host and path on this listener",
         "add a route, or correct the host";
+    LoopDetected "loop-detected":
+        "the request has passed a balancer of this kind ten times: one is among its own backends",
+        "look for a pool whose backend is a listener, of this balancer or of one behind it";
     NoBackend "no-backend":
         "no backend of the pool may be picked: all failing, drained, in maintenance or of weight 0",
         "see `forecourt status` for the reason of each backend; bring one back, or add one";

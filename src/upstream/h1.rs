@@ -13,12 +13,11 @@ use tokio::time::Instant;
 
 use super::response::H1Body;
 use super::upload::Uploading;
-use super::{Connection, SendError, Store};
+use super::{Attempt, Connection, SendError, Store};
 use crate::h1::{self, HeadScan, Limits, write};
 use crate::message::body::{Body, BodyFailure, Length, RequestBody};
 use crate::message::framing::{self, Framing};
 use crate::message::{Head, Method, hop_by_hop};
-use crate::plan::pool::PoolTimeouts;
 use crate::telemetry::Cause;
 use crate::worker::Buffer;
 
@@ -26,12 +25,14 @@ use crate::worker::Buffer;
 pub(super) async fn exchange<'c>(
     mut connection: Box<Connection>,
     store: &Rc<Store>,
-    (timeouts, begun): (PoolTimeouts, Instant),
+    (attempt, begun): (&Attempt<'_>, Instant),
     head: &Head,
     body: RequestBody<'c>,
 ) -> Result<(Head, H1Body<'c>), (SendError, RequestBody<'c>)> {
     connection.output.prepare(store.worker().buffers());
-    write::request_head(head, body.length(), connection.output.append());
+    let timeouts = attempt.timeouts;
+    let out = connection.output.append();
+    write::request_head(head, body.length(), attempt.case, out);
     let mut sending = Sending {
         upload: Uploading::new(body),
         scan: HeadScan::default(),

@@ -32,6 +32,7 @@ pub use response::H1Body;
 pub use store::Store;
 
 use crate::backend::Backend;
+use crate::message::FieldCase;
 use crate::message::Head;
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::plan::pool::PoolTimeouts;
@@ -63,6 +64,8 @@ pub struct Attempt<'a> {
     pub backend: &'a Arc<Backend>,
     /// Deadlines of its pool.
     pub timeouts: PoolTimeouts,
+    /// In which case it wants field names.
+    pub case: FieldCase,
     /// Whether only a new connection will do, because a reused one has just failed.
     pub fresh: bool,
     /// When it began.
@@ -193,14 +196,8 @@ impl Transport for Upstream {
         match self.connection(&attempt).await {
             Ok((connection, connecting)) => {
                 let sent = attempt.begun + connecting;
-                let (head, body) = h1::exchange(
-                    connection,
-                    &self.store,
-                    (attempt.timeouts, sent),
-                    head,
-                    body,
-                )
-                .await?;
+                let (head, body) =
+                    h1::exchange(connection, &self.store, (&attempt, sent), head, body).await?;
                 Ok(Response {
                     head,
                     body,

@@ -4,13 +4,14 @@
 //! an `Rc<Worker>` that every part of the data path on this thread shares. Nothing here is `Send`, so
 //! nothing here needs a lock: that is what makes the way of a request free of them.
 //!
-//! In reading order: [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
+//! In reading order: [`clock`] (what time it is for others), [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
 //! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`wheel`] (all deadlines behind one timer),
 //! [`descriptors`] (the one thing that is not a worker's own: how many connections the process can hold).
 //!
 //! Deliberately absent: HTTP beyond the reuse of heads, backends, listeners, threads (`app` starts those).
 
 pub mod buffer;
+pub mod clock;
 pub mod descriptors;
 pub mod output;
 pub mod pump;
@@ -19,9 +20,9 @@ pub mod wheel;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use buffer::{Buffer, Buffers};
+pub use clock::{DateClock, HttpDate, unix_seconds};
 pub use descriptors::{Descriptor, Descriptors};
 pub use output::Output;
 pub use pump::Pump;
@@ -40,6 +41,7 @@ pub struct Worker {
     wheel: Rc<Wheel>,
     heads: RefCell<Vec<Head>>,
     entropy: RefCell<fastrand::Rng>,
+    dates: DateClock,
     phase: Cell<Phase>,
     idle_grace_until: Cell<Option<Instant>>,
 }
@@ -62,6 +64,7 @@ impl Worker {
             wheel: Wheel::new(),
             heads: RefCell::default(),
             entropy: RefCell::new(fastrand::Rng::with_seed(seed)),
+            dates: DateClock::default(),
             phase: Cell::new(Phase::Serving),
             idle_grace_until: Cell::new(None),
         })
@@ -106,6 +109,11 @@ impl Worker {
         self.entropy.borrow_mut().u64(..)
     }
 
+    /// The text of a `Date` field of now.
+    pub fn date(&self) -> HttpDate {
+        self.dates.now()
+    }
+
     /// The phase it is in.
     pub fn phase(&self) -> Phase {
         self.phase.get()
@@ -123,13 +131,6 @@ impl Worker {
     pub fn idle_grace_until(&self) -> Option<Instant> {
         self.idle_grace_until.get()
     }
-}
-
-/// Seconds since 1970 by the wall clock: for cookies and logs, never for deadlines.
-pub fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// Heads kept for reuse; more are only needed at once by that many requests in flight.

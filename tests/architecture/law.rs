@@ -11,10 +11,20 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("backend", &["telemetry"]),
     ("strategy", &["backend"]),
     ("route", &["message"]),
-    ("plan", &["strategy", "route", "backend", "telemetry"]),
+    (
+        "plan",
+        &["strategy", "route", "backend", "message", "telemetry"],
+    ),
     (
         "config",
-        &["plan", "strategy", "route", "backend", "telemetry"],
+        &[
+            "plan",
+            "strategy",
+            "route",
+            "backend",
+            "message",
+            "telemetry",
+        ],
     ),
     (
         "snapshot",

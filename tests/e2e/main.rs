@@ -13,5 +13,6 @@ mod metrics;
 mod process;
 mod reload;
 mod routing;
+mod shaping;
 mod sticky;
 mod strategies;

@@ -10,8 +10,10 @@ use crate::backend::Address;
 use crate::config::outside::Outside;
 use crate::config::problem::{Finding, Mark};
 use crate::config::raw::pool as raw;
+use crate::message::FieldCase;
+use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::strategy::Spec;
 
 /// Compiles a pool. `names` gets the places of names that were resolved.
@@ -30,6 +32,29 @@ pub(super) fn pool<'a>(
             .get("sticky", &value.sticky)
             .map(|written| sticky(&written, outside)),
         timeouts: timeouts(scope.get("timeouts", &value.timeouts)),
+        style: style(given),
+    }
+}
+
+fn style(given: &Given<'_, raw::Pool>) -> RequestStyle {
+    let Given { value, scope, .. } = given;
+    let cases = [
+        ("keep", FieldCase::Keep),
+        ("lower", FieldCase::Lower),
+        ("title", FieldCase::Title),
+    ];
+    let words = [
+        ("x-forwarded", Words::XForwarded),
+        ("forwarded", Words::Forwarded),
+        ("both", Words::Both),
+    ];
+    let (case, forwarded) = (FieldCase::default(), Words::default());
+    RequestStyle {
+        case: scope.word("header_case", &value.header_case, case, &cases),
+        forwarded: scope.word("forwarded", &value.forwarded, forwarded, &words),
+        via: scope
+            .get("via", &value.via)
+            .map_or(raw::VIA, |written| *written.value),
     }
 }
 

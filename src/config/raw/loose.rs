@@ -56,6 +56,10 @@ impl Shape for String {
     const KIND: Found = Found::String;
 }
 
+impl Shape for bool {
+    const KIND: Found = Found::Boolean;
+}
+
 impl Shape for i64 {
     const KIND: Found = Found::Integer;
 }
@@ -125,8 +129,8 @@ impl<'de, T: Deserialize<'de> + Shape> Visitor<'de> for LooseVisitor<T> {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Loose::Wrong(Found::Boolean))
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Self::offer(value, Found::Boolean)
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {

@@ -14,6 +14,9 @@ pub(crate) struct Pool {
     pub(crate) backends: Field<List<Backend>>,
     pub(crate) sticky: Field<Sticky>,
     pub(crate) timeouts: Field<Timeouts>,
+    pub(crate) header_case: Field<String>,
+    pub(crate) forwarded: Field<String>,
+    pub(crate) via: Field<bool>,
 }
 
 /// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
@@ -74,3 +77,5 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Near the keep-alive of common application servers; a connection closed by the backend first is noticed and replaced.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// RFC 9110 section 7.6.3 demands it of a gateway, and it is how a balancer among its own backends is found.
+pub(crate) const VIA: bool = true;

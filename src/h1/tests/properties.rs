@@ -10,10 +10,11 @@ use super::{
     read_request, read_response,
 };
 use crate::h1::write::{self, Connection};
+use crate::message::FieldCase;
 use crate::message::authority::request_authority;
 use crate::message::body::Length;
 use crate::message::cookie;
-use crate::message::forwarded::{client_address, set_forwarded};
+use crate::message::forwarded::{Teller, Words, client_address, set_forwarded};
 use crate::message::framing::{Framing, request_framing, response_framing};
 use crate::message::head::{Head, Version};
 use crate::message::hop_by_hop;
@@ -124,7 +125,7 @@ proptest! {
     ) {
         let head = head_of(&method, target.as_bytes(), &fields);
         let mut bytes = Vec::new();
-        write::request_head(&head, length, &mut bytes);
+        write::request_head(&head, length, FieldCase::Keep, &mut bytes);
         bytes.extend_from_slice(&rest);
         let read = read_request(&bytes).unwrap();
         prop_assert_eq!(read.method_bytes(), &method[..]);
@@ -161,7 +162,7 @@ proptest! {
     fn a_head_is_found_alike_however_it_comes(
         bytes in prop_oneof![hostile(), fields().prop_map(|fields| {
             let mut bytes = Vec::new();
-            write::request_head(&head_of(b"GET", b"/", &fields), Length::Absent { announced: None }, &mut bytes);
+            write::request_head(&head_of(b"GET", b"/", &fields), Length::Absent { announced: None }, FieldCase::Keep, &mut bytes);
             bytes
         })],
         cuts in vec(any::<Index>(), 0..6),
@@ -214,7 +215,8 @@ proptest! {
         let _ = cookie::find(&head, "fc");
         cookie::remove(&mut head, "fc");
         hop_by_hop::strip(&mut head);
-        set_forwarded(&mut head, Some(peer), true, false, b"a");
+        let teller = Teller { peer: Some(peer), trusted: true, https: false, host: b"a" };
+        set_forwarded(&mut head, Words::Both, &teller);
         let _ = read_body(Framing::Chunked, bytes.chunks(5), 3);
     }
 }

@@ -1,8 +1,10 @@
 //! Differences of pools and their backends.
 
 use super::{Change, Lines, Pair, Subject, duration_text, matched};
+use crate::message::FieldCase;
+use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::strategy::{Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
@@ -44,6 +46,32 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         ("timeouts.response", response, after.response),
         ("timeouts.idle", idle, after.idle),
     ]);
+    style(old.style, new.style, lines);
+}
+
+fn style(old: RequestStyle, new: RequestStyle, lines: &mut Lines<'_>) {
+    let RequestStyle {
+        case,
+        forwarded,
+        via,
+    } = old;
+    lines.compare("header_case", &case, &new.case, |case| {
+        let word = match case {
+            FieldCase::Keep => "keep",
+            FieldCase::Lower => "lower",
+            FieldCase::Title => "title",
+        };
+        word.to_owned()
+    });
+    lines.compare("forwarded", &forwarded, &new.forwarded, |words| {
+        let word = match words {
+            Words::XForwarded => "x-forwarded",
+            Words::Forwarded => "forwarded",
+            Words::Both => "both",
+        };
+        word.to_owned()
+    });
+    lines.compare("via", &via, &new.via, bool::to_string);
 }
 
 fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {

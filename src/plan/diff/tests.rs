@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::backend::Address;
+use crate::message::FieldCase;
+use crate::message::forwarded::Words;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts};
-use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::{Admin, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
@@ -82,6 +84,11 @@ fn shop() -> Pool {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
+        },
+        style: RequestStyle {
+            case: FieldCase::Keep,
+            forwarded: Words::XForwarded,
+            via: true,
         },
     }
 }

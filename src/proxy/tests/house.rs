@@ -12,11 +12,13 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::backend::Address;
+use crate::message::FieldCase;
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody};
+use crate::message::forwarded::Words;
 use crate::message::head::Version;
 use crate::message::{Head, Name};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts};
-use crate::plan::pool::{BackendPlan, PoolTimeouts};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Listener, Plan, Pool, Route, Server, process};
 use crate::proxy::Proxy;
@@ -237,6 +239,11 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             connect: Duration::from_secs(1),
             response: RESPONSE,
             idle: Duration::from_secs(60),
+        },
+        style: RequestStyle {
+            case: FieldCase::Keep,
+            forwarded: Words::XForwarded,
+            via: true,
         },
     };
     let route = Route {

@@ -295,7 +295,7 @@ async fn interim_responses_overtake_the_upload() {
             .await
             .unwrap();
         read_until(&mut stream, "body").await;
-        let answer = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 204 Done\r\n\r\n";
+        let answer = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 204 Done\r\nDate: now\r\n\r\n";
         stream.write_all(answer).await.unwrap();
     };
     run(backend, |mut client| async move {
@@ -309,7 +309,7 @@ async fn interim_responses_overtake_the_upload() {
             "HTTP/1.1 100 Continue\r\n\r\n"
         );
         client.send(b"body").await;
-        let answer = client.read_until("204 Done\r\n\r\n").await;
+        let answer = client.read_until("204 Done\r\nDate: now\r\n\r\n").await;
         assert!(
             answer.starts_with("HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n"),
             "{answer}"
@@ -333,7 +333,7 @@ async fn interim_responses_that_nobody_reads_do_not_pile_up() {
                 stream.write_all(hint.as_bytes()).await.unwrap();
             }
             stream
-                .write_all(b"HTTP/1.1 204 Done\r\n\r\n")
+                .write_all(b"HTTP/1.1 204 Done\r\nDate: now\r\n\r\n")
                 .await
                 .unwrap();
         }
@@ -341,7 +341,7 @@ async fn interim_responses_that_nobody_reads_do_not_pile_up() {
     run(backend, |mut client| async move {
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         tokio::time::sleep(RESPONSE / 2).await;
-        let answer = client.read_until("204 Done\r\n\r\n").await;
+        let answer = client.read_until("204 Done\r\nDate: now\r\n\r\n").await;
         assert!(answer.len() < all / 10, "{} of {all}", answer.len());
         // Those that there was room for came whole.
         let whole = answer.matches("103 Early Hints\r\n").count();

@@ -1,0 +1,214 @@
+//! Who the client is, and telling the backend (`X-Forwarded-*`, RFC 7239).
+//!
+//! Everyone can write these fields, so they are believed of trusted proxies only. What anyone else sends
+//! is dropped, all of it and in every spelling that an application server could take for it:
+//! `X_Forwarded_For` and `X-Forwarded-For` are one variable in CGI, WSGI and their heirs.
+
+mod rfc7239;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use super::grammar::{elements, trim};
+use super::head::{FieldRef, Head, Name};
+
+/// In which words the backend is told of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Words {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`: what application servers look for.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both.
+    Both,
+}
+
+/// What the backend is told of the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Teller<'a> {
+    /// The peer that we speak for; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether the peer is believed about whom it speaks for.
+    pub trusted: bool,
+    /// Whether the client came by TLS, as far as is known.
+    pub https: bool,
+    /// The `Host` as the client wrote it, free of control characters as a parsed one is; empty for none.
+    pub host: &'a [u8],
+}
+
+/// The client's address: the peer's, unless the peer is a trusted proxy. Then `X-Forwarded-For` is read from
+/// its end, where the nearest proxy wrote, up to the first address that is not trusted. Whatever is
+/// left of that was said by nobody whom we know; nothing is read beyond what is no address. `Forwarded` is
+/// read in its place where there is no `X-Forwarded-For`.
+///
+/// IPv4 addresses in IPv6 clothes (`::ffff:192.0.2.1`) are taken for what they are.
+pub fn client_address(head: &Head, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let client = peer.to_canonical();
+    if !is_trusted(client, trusted) {
+        return client;
+    }
+    let fields: SmallVec<[&[u8]; 4]> = head.all(Name::XForwardedFor).collect();
+    let told = fields
+        .iter()
+        .rev()
+        .flat_map(|list| list.rsplit(|byte| *byte == b','))
+        .map(trim)
+        .filter(|element| !element.is_empty());
+    if !fields.is_empty() {
+        walk(client, told.map(read_address), trusted)
+    } else if let Some(forwarded) = rfc7239::senders(head) {
+        let told = forwarded.iter().rev();
+        walk(client, told.map(|node| read_address(node)), trusted)
+    } else {
+        client
+    }
+}
+
+/// Goes back from proxy to proxy, as far as they are trusted and understood.
+fn walk(
+    mut client: IpAddr,
+    told: impl Iterator<Item = Option<IpAddr>>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    for address in told {
+        let Some(address) = address else {
+            return client;
+        };
+        client = address;
+        if !is_trusted(client, trusted) {
+            return client;
+        }
+    }
+    client
+}
+
+/// Whether a peer is believed.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
+}
+
+/// Whether `X-Forwarded-Proto`, or `Forwarded` where that is absent, says that the client came by https; of
+/// several words the first counts, which is of the proxy nearest to the client. Only to be asked of a
+/// trusted peer.
+pub fn says_https(head: &Head) -> bool {
+    match head.all(Name::XForwardedProto).flat_map(elements).next() {
+        Some(word) => word.eq_ignore_ascii_case(b"https"),
+        None => rfc7239::says_https(head),
+    }
+}
+
+/// Tells the backend of the client, in these words.
+///
+/// From a peer that is not trusted all fields of the kind are dropped first ([`tells_of_the_client`]). From a
+/// trusted one they are kept: the peer is appended to `X-Forwarded-For`, `X-Forwarded-Proto` and `-Host` are
+/// added where missing, and an element is appended to `Forwarded`; a field that is not among the words stays
+/// as it came.
+pub fn set_forwarded(head: &mut Head, words: Words, teller: &Teller<'_>) {
+    if !teller.trusted {
+        head.remove_if(tells_of_the_client);
+    }
+    if words != Words::Forwarded {
+        set_x_forwarded(head, teller);
+    }
+    if words != Words::XForwarded {
+        rfc7239::append(head, teller);
+    }
+}
+
+fn set_x_forwarded(head: &mut Head, teller: &Teller<'_>) {
+    if let Some(peer) = teller.peer {
+        let mut list = joined(head, Name::XForwardedFor);
+        if list.0.is_empty() && teller.trusted {
+            // Or whoever reads this list would stop at the peer.
+            rfc7239::translate(head, &mut list);
+        }
+        // Writing to memory does not fail.
+        let _ = write!(list, "{}", peer.to_canonical());
+        head.push(b"X-Forwarded-For", &list.0);
+    }
+    if head.first(Name::XForwardedProto).is_none() {
+        let scheme: &[u8] = if teller.https { b"https" } else { b"http" };
+        head.push(b"X-Forwarded-Proto", scheme);
+    }
+    if head.first(Name::XForwardedHost).is_none() && !teller.host.is_empty() {
+        head.push(b"X-Forwarded-Host", teller.host);
+    }
+}
+
+/// Takes all fields of a name out of the head, as one list that can be appended to.
+fn joined(head: &mut Head, name: Name) -> Text {
+    let mut list = SmallVec::<[u8; 128]>::new();
+    for earlier in head.all(name).filter(|earlier| !earlier.is_empty()) {
+        list.extend_from_slice(earlier);
+        list.extend_from_slice(b", ");
+    }
+    head.remove(name);
+    Text(list)
+}
+
+/// Whether a field is one that proxies tell backends about the client with: `Forwarded`, `X-Forwarded-*`,
+/// `X-Real-IP`; also with underscores in place of hyphens.
+pub fn tells_of_the_client(field: FieldRef<'_>) -> bool {
+    let name = field.name;
+    // Nearly all names are told apart by their first byte.
+    match name.first() {
+        Some(b'f' | b'F') => field.known == Name::Forwarded,
+        Some(b'x' | b'X') => {
+            starts_loosely(name, b"x-forwarded-")
+                || (name.len() == 9 && starts_loosely(name, b"x-real-ip"))
+        }
+        Some(_) | None => false,
+    }
+}
+
+fn starts_loosely(name: &[u8], start: &[u8]) -> bool {
+    let fold = |byte: u8| {
+        if byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    name.len() >= start.len()
+        && name
+            .iter()
+            .zip(start)
+            .all(|(found, wanted)| fold(*found) == *wanted)
+}
+
+/// Reads an address as proxies write it: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn read_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let is_port =
+        |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(inside) = text.strip_prefix('[') {
+        let (address, rest) = inside.split_once(']')?;
+        let sound = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        let address: Ipv6Addr = address.parse().ok()?;
+        return sound.then(|| IpAddr::from(address).to_canonical());
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let (address, port) = text.split_once(':')?;
+    is_port(port)
+        .then(|| address.parse().ok())
+        .flatten()
+        .map(IpAddr::V4)
+}
+
+struct Text(SmallVec<[u8; 128]>);
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
