@@ -45,7 +45,14 @@ pub(super) fn reply<'c, B: AnswerBody>(
         _ => {}
     }
     let head_only = asked.method() == Method::Head;
-    Outgoing::own(head, content, head_only, unread, x)
+    let ends = ends_connection(cause, asked.method());
+    Outgoing::own(head, content, (head_only, ends), unread, x)
+}
+
+/// Whether nothing more is taken from the connection behind the reply: what a malformed request has behind it may be
+/// a part of it, and behind a CONNECT may come what was meant for the tunnel, written by who knows whom.
+fn ends_connection(cause: Cause, method: Method) -> bool {
+    cause == Cause::BadRequest || method == Method::Connect
 }
 
 /// The types of body that a reply can have.

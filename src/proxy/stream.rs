@@ -56,22 +56,24 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
         }
     }
 
-    /// A reply of our own. `unread` is what the client may still be sending.
+    /// A reply of our own. `head_only`: to HEAD; `ends`: nothing more is taken from the connection. `unread` is what
+    /// the client may still be sending.
     pub(super) fn own(
         head: Head,
         content: Vec<u8>,
-        head_only: bool,
+        (head_only, ends): (bool, bool),
         unread: Option<RequestBody<'c>>,
         mut exchange: Box<Exchange>,
     ) -> Answer<Self> {
         exchange.answered(head.status());
-        let last = unread.as_ref().is_some_and(|body| match body.length() {
+        let too_much = unread.as_ref().is_some_and(|body| match body.length() {
             _ if body.is_broken() => true,
             Length::Absent { .. } => false,
             // It may wait for a 100 that never comes, or send for ever.
             Length::Exact(length) => exchange.expects_continue() || length > DROPPED_MOST as u64,
             Length::Unknown => true,
         });
+        let last = ends || too_much;
         Answer {
             head,
             body: Self {
