@@ -6,6 +6,7 @@ use super::admit::Admitted;
 use super::affinity::Inputs;
 use super::exchange::Exchange;
 use crate::message::forwarded::{self, Teller};
+use crate::message::head::Version;
 use crate::message::{Head, Name, cookie, hop_by_hop, via};
 use crate::server::Peer;
 use crate::snapshot::Pool;
@@ -45,7 +46,10 @@ pub(super) fn shape(
         head.push(b"te", b"trailers");
         head.push(b"connection", b"te");
     }
-    if expects_continue && head.first(Name::Expect).is_none() {
+    if head.version() < Version::Http11 {
+        // HTTP/1.0 has no 100, so nobody waits for one (RFC 9110 section 10.1.1).
+        head.remove(Name::Expect);
+    } else if expects_continue && head.first(Name::Expect).is_none() {
         // Only the backend or its answer may say whether the body is wanted.
         head.push(b"expect", b"100-continue");
     }
