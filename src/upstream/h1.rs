@@ -155,6 +155,9 @@ impl Sending<'_> {
                 // Nobody asked for a change of protocol: the field that asks is not passed on.
                 101 => return Err(Cause::Protocol),
                 100..=199 => {
+                    // It ends with its head: with a length or a coding, whether it does is anyone's guess.
+                    framing::response_framing(&self.answer, self.method)
+                        .map_err(|_| Cause::Protocol)?;
                     hop_by_hop::strip(&mut self.answer);
                     self.upload.body.inform(&self.answer, cx);
                     if connection.input.is_empty() {
