@@ -1,7 +1,7 @@
 //! A client that keeps its connection, believes nothing and says which origin answered.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -316,7 +316,8 @@ impl Response {
         matches!(self.ending, Ending::Whole)
     }
 
-    fn keeps_connection(&self) -> bool {
+    /// Whether the connection takes another request, as far as the response says.
+    pub(crate) fn keeps_connection(&self) -> bool {
         let fields = &self.head.fields;
         let is_old = self.head.first_line.starts_with("HTTP/1.0");
         let stays = !fields.lists("connection", "close")
@@ -344,7 +345,11 @@ pub(crate) fn reset(stream: &TcpStream) {
     lingers.expect("any socket can linger for no time");
 }
 
-fn read_response(wire: &mut Wire, method: &str) -> Result<Response, ClientError> {
+/// Reads the response to a request of that method from any connection.
+pub(crate) fn read_response<S: Read>(
+    wire: &mut Wire<S>,
+    method: &str,
+) -> Result<Response, ClientError> {
     let mut interim = Vec::new();
     let (status, head) = loop {
         let head = wire.read_head()?;

@@ -38,11 +38,11 @@ mod wire;
 mod tests;
 
 pub(crate) use balancer::{Balancer, command, pool, program};
-pub(crate) use client::{Client, ClientError, Ending, Request, Response};
+pub(crate) use client::{Client, ClientError, Ending, Request, Response, read_response};
 pub(crate) use crowd::Crowd;
 pub(crate) use load::{Load, LoadOrigin, Tally, raise_limit};
 pub(crate) use origin::{Behaviour, Origin, Received};
 pub(crate) use servers::{Place, Server, has_ipv6, is_full_drill, is_installed, two_of_each};
 pub(crate) use vitals::{A_WHILE, Vitals};
 pub(crate) use wait::{DEADLINE, wait_for, wait_until};
-pub(crate) use wire::{Framing, Head, Wire, WireError};
+pub(crate) use wire::{Fields, Framing, Head, Wire, WireError};

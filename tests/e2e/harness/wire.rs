@@ -7,10 +7,10 @@ use std::net::TcpStream;
 /// A head longer than this is a fault of whoever sent it.
 const LONGEST_HEAD: usize = 256 * 1024;
 
-/// A connection and what was read from it ahead of need.
+/// A connection, bare or within TLS, and what was read from it ahead of need.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     ahead: Vec<u8>,
 }
 
@@ -57,14 +57,18 @@ pub(crate) enum WireError {
     Io(io::Error),
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: Read> Wire<S> {
+    pub(crate) fn new(stream: S) -> Self {
         let ahead = Vec::new();
         Self { stream, ahead }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &S {
         &self.stream
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Bytes that came beyond what was asked for.
