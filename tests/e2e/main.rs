@@ -9,6 +9,7 @@ mod descriptors;
 mod drill;
 mod failure;
 mod harness;
+mod hostile;
 mod metrics;
 mod process;
 mod reload;
