@@ -28,12 +28,13 @@ pub(super) fn all() -> Vec<Reply> {
 /// What judges has to find what is wrong.
 #[test]
 fn a_wrong_verdict_is_found() {
-    use super::response::broken;
+    use super::response::{broken, overrun};
     let rule = "RFC 9112 §6";
     let sound = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\nhi";
     let wrong = [
         refused("refused", rule, sound),
         broken("broken", rule, sound),
+        overrun("overrun", rule, sound, wanted(200, b"hi")),
         passed("status", rule, sound, wanted(201, b"hi")),
         passed("body", rule, sound, wanted(200, b"ho")),
         passed(
