@@ -280,6 +280,74 @@ fn bytes_that_are_no_text() {
     assert_at(&report.problems[0], 2, 18, "the file is not UTF-8");
 }
 
+#[test]
+fn limits_of_clients_are_read_and_checked() {
+    let listener = |lines: &str| {
+        Folder::new().load(&GOOD.replacen(
+            "[listeners.web]\n",
+            &format!("[listeners.web]\n{lines}\n"),
+            1,
+        ))
+    };
+    let loaded = listener(
+        "limits = { connections_per_client = 20, requests = 100, body_rate = \"2KiB/s\" }\n\
+         trusted_proxies = [\"10.0.0.0/8\"]\nproxy_protocol = \"required\"",
+    );
+    let web = &loaded.unwrap().plan.listeners[0];
+    assert_eq!(web.limits.connections_per_client, 20);
+    assert_eq!(web.limits.requests, 100);
+    assert_eq!(web.limits.body_rate, 2048);
+    assert_eq!(web.proxy_protocol.as_str(), "required");
+    let defaults = &listener("").unwrap().plan.listeners[0].limits;
+    assert_eq!(
+        (
+            defaults.connections_per_client,
+            defaults.requests,
+            defaults.body_rate
+        ),
+        (0, 0, 500)
+    );
+    for (lines, what) in [
+        ("limits = { body_rate = \"500\" }", "\"500\" has no unit"),
+        (
+            "limits = { body_rate = \"500B\" }",
+            "\"500B\" has the unit \"B\", which does not exist",
+        ),
+        (
+            "limits = { body_rate = 500 }",
+            "expected a rate, found an integer",
+        ),
+        (
+            "limits = { requests = -1 }",
+            "`requests` is -1 and must be from 0 to 4294967295",
+        ),
+        (
+            "proxy_protocol = \"requird\"",
+            "unknown proxy_protocol \"requird\"",
+        ),
+        (
+            "proxy_protocol = \"optional\"",
+            "PROXY headers without anybody who may send them",
+        ),
+    ] {
+        let report = listener(lines).unwrap_err();
+        let found: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| &problem.what)
+            .collect();
+        assert_eq!(found, [what], "{lines}");
+    }
+    let unix = GOOD.replacen("127.0.0.1:80", "unix:/tmp/never.sock", 1);
+    assert!(unix.contains("unix:"), "{unix}");
+    let unix = unix.replacen(
+        "[listeners.web]\n",
+        "[listeners.web]\nproxy_protocol = \"optional\"\n",
+        1,
+    );
+    Folder::new().load(&unix).unwrap();
+}
+
 // All at once.
 
 #[test]

@@ -213,6 +213,7 @@ impl Running {
                 meters: self.registry.listener_meters(&listener),
                 listener,
                 connections: Arc::default(),
+                clients: Arc::default(),
             };
             self.tell_each(
                 bound

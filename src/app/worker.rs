@@ -14,16 +14,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::entrance::{self, Guest};
 use crate::listener::accept::{Detached, Door};
-use crate::listener::tls::{self, TlsShared};
+use crate::listener::clients::Clients;
+use crate::listener::tls::TlsShared;
 use crate::listener::{Accepted, Budget, Listening, Socket};
 use crate::plan::Listener;
 use crate::proxy::Proxy;
-use crate::server::{ListenerKey, Peer, h1};
+use crate::server::{ListenerKey, h1};
 use crate::snapshot::{Snapshots, View};
-use crate::telemetry::{AccessLog, ListenerMeters, WorkerId};
+use crate::telemetry::{AccessLog, Cause, ListenerMeters, WorkerId};
 use crate::upstream::Upstream;
-use crate::worker::{Descriptors, Stream, Worker};
+use crate::worker::{Descriptors, Worker};
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub(super) struct Post {
     pub(super) key: ListenerKey,
     pub(super) listener: Arc<Listener>,
     pub(super) connections: Arc<AtomicUsize>,
+    pub(super) clients: Arc<Clients>,
     pub(super) meters: Arc<ListenerMeters>,
 }
 
@@ -100,9 +103,9 @@ struct Loop {
 }
 
 /// What its tasks share.
-struct Parts {
-    worker: Rc<Worker>,
-    proxy: Rc<Data>,
+pub(super) struct Parts {
+    pub(super) worker: Rc<Worker>,
+    pub(super) proxy: Rc<Data>,
     log: Rc<RefCell<AccessLog>>,
     budget: Arc<Budget>,
     tls: TlsShared,
@@ -270,34 +273,34 @@ impl Door for FrontDoor {
 impl Parts {
     fn serve(self: &Rc<Self>, post: &Post, accepted: Accepted) {
         let parts = Rc::clone(self);
-        let key = post.key;
-        let accepted_by = Arc::clone(&post.listener);
-        let meters = Arc::clone(&post.meters);
+        let post = post.clone();
         tokio::task::spawn_local(async move {
             let Accepted {
                 stream,
                 peer,
                 permit,
             } = accepted;
-            let terms = parts.proxy.listener_now(key, &accepted_by);
-            let counted = Counted::new(&parts, meters);
-            let Some((stream, tls)) = parts.secured(stream, key, &terms, &counted).await else {
+            let counted = Counted::new(&parts, Arc::clone(&post.meters));
+            // Boxed, or every connection would hold room for a handshake for its whole life.
+            let entered = Box::pin(entrance::enter(&parts, post, (stream, peer), &counted)).await;
+            let Some(guest) = entered else {
                 return;
             };
-            let peer = Peer {
-                address: peer,
-                listener: key,
-                accepted_by,
-                tls,
-            };
-            h1::serve(
+            let Guest {
                 stream,
+                early,
                 peer,
-                Rc::clone(&parts.proxy),
-                Rc::clone(&parts.worker),
-            )
-            .await;
-            drop((counted, permit));
+                place,
+                unwelcome,
+            } = guest;
+            let (proxy, worker) = (Rc::clone(&parts.proxy), Rc::clone(&parts.worker));
+            match unwelcome {
+                None => h1::serve(stream, early, peer, proxy, worker).await,
+                Some(cause) => {
+                    Box::pin(h1::turn_away(stream, early, peer, cause, proxy, worker)).await;
+                }
+            }
+            drop((counted, place, permit));
         });
     }
 
@@ -308,28 +311,12 @@ impl Parts {
         }
     }
 
-    /// Does the TLS handshake if the listener has TLS; `None` when it fails.
-    async fn secured(
+    /// The acceptor of a listener's settings of now.
+    pub(super) fn acceptor(
         &self,
-        stream: Stream,
         key: ListenerKey,
         listener: &Arc<Listener>,
-        counted: &Counted,
-    ) -> Option<(Stream, bool)> {
-        let (stream, acceptor) = match (stream, &listener.tls) {
-            (Stream::Tcp(stream), Some(_)) => (stream, self.acceptor(key, listener)?),
-            (stream, _) => return Some((stream, false)),
-        };
-        let timer = self.worker.timer();
-        timer.set(Instant::now() + listener.timeouts.header);
-        // Boxed, or every connection of every listener would hold room for a handshake for its whole life.
-        let stream = Box::pin(tls::handshake(&acceptor, stream, &timer)).await;
-        counted.handshake(stream.is_some());
-        stream.map(|stream| (stream, true))
-    }
-
-    /// The acceptor of a listener's settings of now.
-    fn acceptor(&self, key: ListenerKey, listener: &Arc<Listener>) -> Option<TlsAcceptor> {
+    ) -> Option<TlsAcceptor> {
         let mut acceptors = self.acceptors.borrow_mut();
         if let Some((of, acceptor)) = acceptors.get(&key)
             && (Arc::ptr_eq(of, listener) || of.tls == listener.tls)
@@ -387,7 +374,7 @@ fn numbers(view: &View) -> HashSet<u32, RandomState> {
 }
 
 /// A connection in the listener's figures.
-struct Counted {
+pub(super) struct Counted {
     meters: Arc<ListenerMeters>,
     worker: WorkerId,
 }
@@ -399,7 +386,8 @@ impl Counted {
         Self { meters, worker }
     }
 
-    fn handshake(&self, succeeded: bool) {
+    /// Notes what became of a handshake.
+    pub(super) fn handshake(&self, succeeded: bool) {
         let cells = self.meters.at(self.worker);
         if succeeded {
             &cells.handshakes_ok
@@ -407,6 +395,11 @@ impl Counted {
             &cells.handshakes_failed
         }
         .add(1);
+    }
+
+    /// Notes a connection that is closed without a word.
+    pub(super) fn refused(&self, cause: Cause) {
+        self.meters.at(self.worker).refused[cause.index()].add(1);
     }
 }
 

@@ -4,14 +4,17 @@
 //! against the process's budget, and streams past their handshake.
 //!
 //! In reading order: [`mod@bind`] (addresses become sockets, one for each worker), [`budget`] (how many
-//! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop), [`tls`]
-//! (handshakes). PROXY protocol, hand-off to a new process and QUIC have their place here.
+//! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop),
+//! [`proxy_protocol`] (who the client is, if a balancer before this one says so), [`clients`] (how many
+//! connections each client has), [`tls`] (handshakes). Hand-off to a new process and QUIC have their place here.
 //!
 //! Deliberately absent: HTTP, and what is done with a connection.
 
 pub mod accept;
 pub mod bind;
 pub mod budget;
+pub mod clients;
+pub mod proxy_protocol;
 pub mod tls;
 
 pub use accept::{Accepted, Listening};

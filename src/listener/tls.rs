@@ -66,15 +66,35 @@ impl TlsShared {
     }
 }
 
-/// Does the handshake; `None` when it fails or the timer fires first. Cancel-safe.
-pub async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream, timer: &Timer) -> Option<Stream> {
+/// Why there is no TLS session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The client does not speak TLS, or not as we do.
+    #[error("the handshake failed")]
+    Failed,
+    /// It did not come to its end in time.
+    #[error("the handshake did not end in time")]
+    TimedOut,
+}
+
+/// Does the handshake. Cancel-safe.
+///
+/// # Errors
+/// When it fails, or the timer fires first.
+pub async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    timer: &Timer,
+) -> Result<Stream, HandshakeError> {
     let mut accepting = pin!(acceptor.accept(stream));
     poll_fn(|cx| match accepting.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(
-            done.ok()
-                .map(|stream| Stream::Tls(Box::new(TlsStream::Server(stream)))),
+            done.map(|stream| Stream::Tls(Box::new(TlsStream::Server(stream))))
+                .map_err(|_| HandshakeError::Failed),
         ),
-        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+        Poll::Pending => timer
+            .poll_expired(cx)
+            .map(|()| Err(HandshakeError::TimedOut)),
     })
     .await
 }

@@ -66,6 +66,9 @@ pub enum BodyFailure {
     /// No byte came in time.
     #[error("no byte of the body came in time")]
     TimedOut,
+    /// Bytes came more slowly than they have to.
+    #[error("the body came too slowly")]
+    TooSlow,
 }
 
 /// Takes interim responses (1xx) to the client while its request is still on its way.
@@ -172,7 +175,7 @@ pub enum Upload {
     /// The whole request body was read from the client.
     Whole,
     /// Reading it from the client failed: the exchange is over.
-    Failed,
+    Failed(BodyFailure),
     /// The backend took only some of it; the client's connection cannot carry another request.
     Unfinished,
 }
@@ -182,7 +185,7 @@ pub enum Upload {
 pub enum Ending {
     /// The client's connection broke, or the client reset the stream.
     ClientGone,
-    /// The client took no byte in time.
+    /// The client took too few bytes for too long, or sent too few.
     ClientStalled,
     /// All of it went to the client.
     Delivered,

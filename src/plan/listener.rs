@@ -18,8 +18,10 @@ pub struct Listener {
     pub address: ListenAddress,
     /// TLS, if the listener has it.
     pub tls: Option<Tls>,
-    /// Peers whose `X-Forwarded-*` are believed; nobody by default.
+    /// Peers whose `X-Forwarded-*` and PROXY headers are believed; nobody by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether a PROXY header tells who the client is.
+    pub proxy_protocol: ProxyProtocol,
     /// Deadlines towards clients.
     pub timeouts: ListenerTimeouts,
     /// Limits towards clients.
@@ -60,6 +62,33 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+/// Whether connections begin with a PROXY header, which only trusted peers may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// None does.
+    #[default]
+    Off,
+    /// Those of trusted peers may.
+    Optional,
+    /// Each has to.
+    Required,
+}
+
+impl ProxyProtocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Optional, Self::Required];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
 /// What a TLS listener shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
@@ -81,11 +110,11 @@ pub struct Certificate {
 /// Deadlines towards clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerTimeouts {
-    /// Until a head is complete; also for the TLS handshake.
+    /// Until a head is complete; also for the TLS handshake and the PROXY header.
     pub header: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// Between two pieces of a body, either way.
+    /// How long a body may keep us waiting, either way; see [`ListenerLimits::body_rate`].
     pub body: Duration,
 }
 
@@ -94,12 +123,18 @@ pub struct ListenerTimeouts {
 pub struct ListenerLimits {
     /// Connections at once; 0 for what the process's limit of open files leaves.
     pub connections: usize,
+    /// Connections of one client at once, by its address (IPv6: by its /64); 0 for no limit.
+    pub connections_per_client: usize,
+    /// Requests of one connection; 0 for no limit.
+    pub requests: u32,
     /// Bytes of a request's head, first line included.
     pub header_bytes: usize,
     /// Fields of a request's head.
     pub headers: usize,
     /// Bytes of a request's body; 0 for no limit.
     pub body_bytes: u64,
+    /// Bytes a second that a body has to move at least while the client keeps us waiting; 0 for any.
+    pub body_rate: u64,
 }
 
 impl fmt::Display for ListenAddress {

@@ -64,12 +64,15 @@ impl Failure {
             Cause::BadRequest
             | Cause::BodyTooLarge
             | Cause::ClientAborted
+            | Cause::ClientTooSlow
             | Cause::HeadTooLarge
             | Cause::HeaderTimeout
             | Cause::MethodNotAllowed
             | Cause::NoRoute
+            | Cause::ProxyProtocol
             | Cause::RequestBodyTimeout
             | Cause::TargetTooLong
+            | Cause::TooManyConnections
             | Cause::VersionUnsupported => Side::Client,
             Cause::DescriptorsExhausted | Cause::LoopDetected | Cause::NoBackend => Side::Forecourt,
             Cause::BodyOverrun
@@ -109,10 +112,13 @@ impl From<SendError> for Failure {
 /// The status of the reply to a cause.
 pub fn status(cause: Cause) -> StatusCode {
     match cause {
-        Cause::BadRequest | Cause::ClientAborted => StatusCode::BAD_REQUEST,
+        Cause::BadRequest | Cause::ClientAborted | Cause::ProxyProtocol => StatusCode::BAD_REQUEST,
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Cause::HeaderTimeout | Cause::RequestBodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::ClientTooSlow | Cause::HeaderTimeout | Cause::RequestBodyTimeout => {
+            StatusCode::REQUEST_TIMEOUT
+        }
+        Cause::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::TargetTooLong => StatusCode::URI_TOO_LONG,
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -138,6 +144,7 @@ pub(super) fn cause_of_cut(failure: BodyFailure) -> Cause {
         BodyFailure::Cut => Cause::BodyTruncated,
         BodyFailure::Malformed => Cause::Protocol,
         BodyFailure::Overrun | BodyFailure::TooLarge => Cause::BodyOverrun,
-        BodyFailure::TimedOut => Cause::BodyTimeout,
+        // Backends have a time, and no rate.
+        BodyFailure::TimedOut | BodyFailure::TooSlow => Cause::BodyTimeout,
     }
 }

@@ -17,7 +17,11 @@ pub(super) fn write(x: &mut Exchange) {
     let total = ended.saturating_duration_since(x.received);
     let delivered = matches!(x.ending, Some(Ending::Delivered | Ending::SourceFailed(_)));
     if !delivered && x.cause.is_none() {
-        x.cause = Some(Cause::ClientAborted);
+        x.cause = Some(if x.ending == Some(Ending::ClientStalled) {
+            Cause::ClientTooSlow
+        } else {
+            Cause::ClientAborted
+        });
     }
     // A client that ended its side within its request may still have been told so: it is gone all the same.
     let aborted = !delivered || x.cause == Some(Cause::ClientAborted);
@@ -40,6 +44,10 @@ fn count(x: &mut Exchange, class: CodeClass, ended: Instant) {
         route
             .duration
             .observe(ended.saturating_duration_since(x.received));
+        if let Some(cause) = x.cause.filter(|cause| cause.is_refusal()) {
+            let cells = x.view.listener_meters[listener].at(worker);
+            cells.refused[cause.index()].add(1);
+        }
     }
     let (Some(last), Some(pool)) = (x.attempts.last_mut(), x.pool) else {
         return;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::patience::Patience;
 use super::{Peer, Terms};
 use crate::h1::{self, HeadErrorKind, HeadScan, Limits};
 use crate::message::Head;
@@ -35,6 +36,8 @@ pub(super) struct Connection<'a> {
     pub(super) worker: &'a Worker,
     pub(super) peer: &'a Peer,
     pub(super) terms: Terms,
+    /// Which request of the connection this is, from 1.
+    pub(super) nth: u32,
 }
 
 impl Connection<'_> {
@@ -42,6 +45,18 @@ impl Connection<'_> {
     pub(super) fn prepare_output(&self) {
         let output = &mut self.wire.borrow_mut().output;
         output.prepare(self.worker.buffers());
+    }
+
+    /// Full patience with the client, for a body.
+    pub(super) fn patience(&self) -> Patience {
+        let listener = &self.terms.listener;
+        Patience::new(listener.timeouts.body, listener.limits.body_rate)
+    }
+
+    /// Whether it is to end behind the answer under way.
+    pub(super) fn is_last(&self) -> bool {
+        let most = self.terms.listener.limits.requests;
+        most > 0 && self.nth >= most
     }
 
     /// Takes the head of `length` bytes off the input and decides how its body is framed.
@@ -60,6 +75,15 @@ impl Connection<'_> {
         match framing::request_framing(&head) {
             Ok(framing) => Ok((head, framing)),
             Err(_) => Err((Cause::BadRequest, head)),
+        }
+    }
+}
+
+impl From<Buffer> for Input {
+    fn from(buffer: Buffer) -> Self {
+        Self {
+            buffer,
+            scan: HeadScan::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Answer;
 use super::connection::Wire;
+use super::patience::Patience;
 use crate::h1::write::{self, Connection};
 use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
 use crate::message::head::Version;
@@ -25,6 +26,7 @@ pub(super) struct Way<'a> {
     pub(super) wire: &'a RefCell<Wire>,
     pub(super) timer: &'a Timer,
     pub(super) body_timeout: Duration,
+    pub(super) patience: Patience,
     pub(super) version: Version,
     pub(super) keep_alive: bool,
 }
@@ -72,6 +74,8 @@ pub(super) async fn deliver<B: AnswerBody>(
         way: &way,
         pump: Pump::new(coding),
         upload: None,
+        patience: way.patience,
+        written: way.wire.borrow().output.written(),
         stalled: false,
     };
     let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
@@ -87,7 +91,12 @@ pub(super) async fn deliver<B: AnswerBody>(
             way.wire.borrow().stream.reset_on_close();
             Outcome::Broken
         }
-        Ending::ClientGone | Ending::ClientStalled | Ending::SourceFailed(_) => Outcome::Broken,
+        Ending::ClientStalled => {
+            // What waits in the system's memory would hold it for as long as the client likes.
+            way.wire.borrow().stream.reset_on_close();
+            Outcome::Broken
+        }
+        Ending::ClientGone | Ending::SourceFailed(_) => Outcome::Broken,
     }
 }
 
@@ -95,7 +104,11 @@ struct Delivery<'a> {
     way: &'a Way<'a>,
     pump: Pump,
     upload: Option<Upload>,
-    /// Whether the deadline of a stall is running.
+    /// With a client that does not read.
+    patience: Patience,
+    /// Bytes that the client's connection had taken when this was last looked at.
+    written: u64,
+    /// Whether the deadline of a stall is running that is not the client's.
     stalled: bool,
 }
 
@@ -107,8 +120,13 @@ impl Delivery<'_> {
         {
             self.upload = Some(upload);
             // A client that has had its answer need not send the rest.
-            if upload == Upload::Failed && !self.pump.is_done() {
-                return Poll::Ready(Ending::ClientGone);
+            if let Upload::Failed(failure) = upload
+                && !self.pump.is_done()
+            {
+                return Poll::Ready(match failure {
+                    BodyFailure::TimedOut | BodyFailure::TooSlow => Ending::ClientStalled,
+                    _ => Ending::ClientGone,
+                });
             }
         }
         let uploaded = moved;
@@ -129,31 +147,50 @@ impl Delivery<'_> {
         if self.pump.is_done() && self.upload.is_some() {
             return Poll::Ready(Ending::Delivered);
         }
-        self.poll_stall(cx, moved > 0)
+        let written = self.way.wire.borrow().output.written();
+        let taken = written - std::mem::replace(&mut self.written, written);
+        self.poll_stall(cx, uploaded + taken)
     }
 
     /// Nothing moves now: looks whether the client is there, and whether this has lasted too long. What
     /// moves the one way keeps the other alive: a backend may answer when it has read everything, and
     /// may read on when it has answered.
-    fn poll_stall(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Ending> {
-        let writing = !self.pump.is_done() && self.pump.waits_for() == Side::Sink;
-        let (gone, stalled) = if self.pump.is_done() {
+    fn poll_stall(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<Ending> {
+        let done = self.pump.is_done();
+        if !done && self.pump.waits_for() == Side::Sink {
+            // A client that is gone shows in the writing.
+            return self.poll_reader(cx, moved);
+        }
+        let (gone, stalled) = if done {
             // The client has had its answer, and a backend need not take all of the request.
             (Ending::Delivered, Ending::Delivered)
-        } else if writing {
-            (Ending::ClientGone, Ending::ClientStalled)
         } else {
             let timed_out = Ending::SourceFailed(BodyFailure::TimedOut);
             (Ending::ClientGone, timed_out)
         };
-        // While it writes, a client that is gone shows in the writing.
-        if !writing && self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone) {
+        if self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone) {
             return Poll::Ready(gone);
         }
-        if moved || !self.stalled {
+        if moved > 0 || !self.stalled {
             self.stalled = true;
-            self.way.timer.set(Instant::now() + self.way.body_timeout);
+            let now = Instant::now();
+            self.patience.end_wait(now);
+            self.patience.moved(moved);
+            self.way.timer.set(now + self.way.body_timeout);
         }
         self.way.timer.poll_expired(cx).map(|()| stalled)
+    }
+
+    /// The client takes no more for now: that uses up patience, until it has taken or sent enough.
+    fn poll_reader(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<Ending> {
+        if moved > 0 || !self.patience.is_waiting() {
+            self.stalled = false;
+            let now = Instant::now();
+            self.patience.end_wait(now);
+            self.patience.moved(moved);
+            self.way.timer.set(self.patience.wait(now));
+        }
+        let expired = self.way.timer.poll_expired(cx);
+        expired.map(|()| Ending::ClientStalled)
     }
 }

@@ -25,20 +25,29 @@ use crate::telemetry::Cause;
 use crate::worker::stream::PeerState;
 use crate::worker::{Buffer, Output, Phase, Stream, Timer, Worker};
 
-/// Serves a connection until it ends. Dropping the future closes it at once.
-pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worker: Rc<Worker>) {
+/// Serves a connection until it ends. `early` is what has been read of it before. Dropping the future closes
+/// it at once.
+pub async fn serve<H: Handler>(
+    stream: Stream,
+    early: Buffer,
+    peer: Peer,
+    handler: Rc<H>,
+    worker: Rc<Worker>,
+) {
     let wire = RefCell::new(Wire {
         stream,
         output: Output::default(),
     });
     let timer = worker.timer();
-    let mut input = Input::default();
+    let mut input = Input::from(early);
     let mut since = Instant::now();
     let mut terms = handler.terms(&peer);
+    let mut nth = 0;
     loop {
         let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
         // It may have waited for long: the request counts by what holds now.
         terms = handler.terms(&peer);
+        nth += 1;
         let mut connection = Connection {
             wire: &wire,
             input: &mut input,
@@ -46,6 +55,7 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             worker: &worker,
             peer: &peer,
             terms,
+            nth,
         };
         // Boxed while it lasts: an idle connection is to be small.
         let next = match got {
@@ -58,6 +68,38 @@ pub async fn serve<H: Handler>(stream: Stream, peer: Peer, handler: Rc<H>, worke
             Next::Break => return,
             Next::Close => return farewell(&wire).await,
             Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
+        }
+    }
+}
+
+/// Answers a connection that is not served for `cause`, without waiting for what it wants, and ends it.
+pub async fn turn_away<H: Handler>(
+    stream: Stream,
+    early: Buffer,
+    peer: Peer,
+    cause: Cause,
+    handler: Rc<H>,
+    worker: Rc<Worker>,
+) {
+    let wire = RefCell::new(Wire {
+        stream,
+        output: Output::default(),
+    });
+    let timer = worker.timer();
+    let mut input = Input::from(early);
+    let mut connection = Connection {
+        wire: &wire,
+        input: &mut input,
+        timer: &timer,
+        worker: &worker,
+        peer: &peer,
+        terms: handler.terms(&peer),
+        nth: 1,
+    };
+    match refuse(&mut connection, &handler, cause).await {
+        Next::Break => {}
+        Next::Again(_) | Next::Close | Next::Linger => {
+            linger(&wire, &mut input, &timer, &worker).await;
         }
     }
 }
@@ -178,9 +220,13 @@ async fn exchange<H: Handler>(
         wire: connection.wire,
         version: asked.version,
     };
-    let body_timeout = connection.terms.listener.timeouts.body;
+    let (patience, body_timeout) = (
+        connection.patience(),
+        connection.terms.listener.timeouts.body,
+    );
     let (wire, timer, worker) = (connection.wire, connection.timer, connection.worker);
     let peer = connection.peer;
+    let is_last = connection.is_last();
     timer.clear();
     if too_large(framing, &connection.terms) {
         return refuse_with(connection, handler, Cause::BodyTooLarge, head, received).await;
@@ -199,11 +245,12 @@ async fn exchange<H: Handler>(
         let Some(answer) = answered_or_gone(wire, answering).await else {
             return Next::Break;
         };
-        let closing = handler.terms(peer).closing || worker.phase() == Phase::Draining;
+        let closing = is_last || handler.terms(peer).closing || worker.phase() == Phase::Draining;
         let way = delivery::Way {
             wire,
             timer,
             body_timeout,
+            patience,
             version: asked.version,
             keep_alive: asked.keep_alive && !closing,
         };
@@ -289,6 +336,7 @@ async fn refuse_with<H: Handler>(
         wire: connection.wire,
         timer: connection.timer,
         body_timeout: connection.terms.listener.timeouts.body,
+        patience: connection.patience(),
         version,
         keep_alive: false,
     };

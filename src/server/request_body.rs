@@ -1,12 +1,12 @@
 //! A request's body, read from its connection while it is used.
 
 use std::cell::RefCell;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
 use super::connection::{Connection, Wire};
+use super::patience::Patience;
 use crate::h1::{Decoded, Decoder};
 use crate::message::body::{Body, BodyFailure, Length, Piece};
 use crate::message::framing::Framing;
@@ -22,8 +22,7 @@ pub(super) struct RequestReader<'a> {
     framing: Framing,
     /// Made when the client first keeps us waiting.
     stall: Option<Timer>,
-    waiting: bool,
-    timeout: Duration,
+    patience: Patience,
     /// Bytes of content that may still come; `None` for no limit.
     allowance: Option<u64>,
     trailers_given: bool,
@@ -32,6 +31,7 @@ pub(super) struct RequestReader<'a> {
 impl<'a> RequestReader<'a> {
     pub(super) fn new(connection: &'a mut Connection<'_>, framing: Framing) -> Self {
         let limit = connection.terms.listener.limits.body_bytes;
+        let patience = connection.patience();
         Self {
             wire: connection.wire,
             worker: connection.worker,
@@ -39,8 +39,7 @@ impl<'a> RequestReader<'a> {
             decoder: Decoder::new(framing),
             framing,
             stall: None,
-            waiting: false,
-            timeout: connection.terms.listener.timeouts.body,
+            patience,
             allowance: (limit > 0).then_some(limit),
             trailers_given: false,
         }
@@ -61,7 +60,10 @@ impl<'a> RequestReader<'a> {
         let read = self.wire.borrow_mut().stream.poll_read(cx, self.buffer);
         match read {
             Poll::Ready(Ok(n)) if n > 0 => {
-                self.waiting = false;
+                if self.patience.is_waiting() {
+                    self.patience.end_wait(Instant::now());
+                }
+                self.patience.moved(n as u64);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
@@ -76,11 +78,15 @@ impl<'a> RequestReader<'a> {
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
         let timer = self.stall.get_or_insert_with(|| self.worker.timer());
-        if !self.waiting {
-            self.waiting = true;
-            timer.set(Instant::now() + self.timeout);
+        if !self.patience.is_waiting() {
+            timer.set(self.patience.wait(Instant::now()));
         }
-        timer.poll_expired(cx).map(|()| Err(BodyFailure::TimedOut))
+        ready!(timer.poll_expired(cx));
+        Poll::Ready(Err(if self.patience.was_full() {
+            BodyFailure::TimedOut
+        } else {
+            BodyFailure::TooSlow
+        }))
     }
 
     fn drop_front(&mut self, n: usize) {

@@ -49,6 +49,9 @@ causes! {
     RequestBodyTimeout "request-body-timeout":
         "the client stopped sending its request body",
         "raise `timeouts.body` of the listener if honest clients pause that long";
+    ClientTooSlow "client-too-slow":
+        "the client sent its request, or took its answer, more slowly than a body has to move",
+        "lower `limits.body_rate` or raise `timeouts.body` of the listener if honest clients are that slow";
     BodyTooLarge "body-too-large":
         "the request body is over the limit",
         "raise `limits.body_bytes` of the listener, or send less";
@@ -61,6 +64,12 @@ causes! {
     VersionUnsupported "version-unsupported":
         "the request is of a version of HTTP that is not served here",
         "use HTTP/1.1 or HTTP/1.0";
+    TooManyConnections "too-many-connections":
+        "the client has too many connections at once",
+        "raise `limits.connections_per_client` of the listener, or let a balancer before it say who its clients are";
+    ProxyProtocol "proxy-protocol":
+        "the PROXY header at the front of the connection is missing, malformed or of somebody who may not send one",
+        "correct `proxy_protocol` and `trusted_proxies` of the listener, or what stands before it; the connection is closed without an answer";
     MethodNotAllowed "method-not-allowed":
         "the method is one that a reverse proxy does not serve, such as CONNECT",
         "use a forward proxy for tunnels";
@@ -119,6 +128,15 @@ impl Cause {
         ALL.split_at(FIRST).1
     }
 
+    /// Whether a rule or limit of ours refused or cut what the client did: counted per listener.
+    pub const fn is_refusal(self) -> bool {
+        let of_client = !matches!(
+            self,
+            Self::ClientAborted | Self::DescriptorsExhausted | Self::NoBackend
+        );
+        of_client && !self.is_of_backend()
+    }
+
     /// Whether a backend answers for it.
     pub const fn is_of_backend(self) -> bool {
         self.index() >= Self::ConnectRefused.index()
@@ -151,6 +169,14 @@ mod tests {
             ]
         );
         assert!(Cause::Reset.is_of_backend() && !Cause::ClientAborted.is_of_backend());
+    }
+
+    #[test]
+    fn refusals_are_of_the_clients_side() {
+        assert!(Cause::BadRequest.is_refusal() && Cause::ClientTooSlow.is_refusal());
+        for other in [Cause::ClientAborted, Cause::NoBackend, Cause::Reset] {
+            assert!(!other.is_refusal(), "{other}");
+        }
     }
 
     #[test]

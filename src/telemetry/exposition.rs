@@ -133,6 +133,10 @@ impl Scrape {
         ] {
             self.counter(&names::TLS_HANDSHAKES, &[listener, result], count);
         }
+        for cause in Cause::ALL.iter().filter(|cause| cause.is_refusal()) {
+            let count = total.refused[cause.index()];
+            self.counter(&names::REFUSED, &[listener, cause.as_str()], count);
+        }
     }
 
     /// Adds what workers counted for a pool.

@@ -98,6 +98,8 @@ pub struct ListenerCells {
     pub handshakes_failed: Counter,
     /// How often accepting paused because a limit was reached.
     pub pauses: Counter,
+    /// What was refused or cut, by [`Cause`]; only those of [`Cause::is_refusal`] are counted and exposed.
+    pub refused: [Counter; Cause::COUNT],
 }
 
 /// A listener's figures, all workers together.
@@ -111,6 +113,8 @@ pub struct ListenerTotal {
     pub handshakes_failed: u64,
     /// See [`ListenerCells::pauses`].
     pub pauses: u64,
+    /// See [`ListenerCells::refused`].
+    pub refused: [u64; Cause::COUNT],
 }
 
 /// One worker's share of a pool's figures.
@@ -189,6 +193,7 @@ impl ListenerMeters {
             total.handshakes_ok += cells.handshakes_ok.get();
             total.handshakes_failed += cells.handshakes_failed.get();
             total.pauses += cells.pauses.get();
+            add_up(&mut total.refused, &cells.refused);
         }
         total
     }

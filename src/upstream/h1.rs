@@ -237,6 +237,7 @@ fn cause_of_upload(failure: BodyFailure) -> Cause {
         BodyFailure::Cut => Cause::ClientAborted,
         BodyFailure::Malformed | BodyFailure::Overrun => Cause::BadRequest,
         BodyFailure::TimedOut => Cause::RequestBodyTimeout,
+        BodyFailure::TooSlow => Cause::ClientTooSlow,
         BodyFailure::TooLarge => Cause::BodyTooLarge,
     }
 }

@@ -176,7 +176,7 @@ impl AnswerBody for H1Body<'_> {
             return Poll::Ready(Upload::Unfinished);
         };
         self.upload.poll(cx, connection, moved).map(|result| {
-            let done = result.unwrap_or(Upload::Failed);
+            let done = result.unwrap_or_else(Upload::Failed);
             self.uploaded = Some(done);
             self.release();
             done

@@ -11,6 +11,7 @@ use super::stream::Stream;
 pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    written: u64,
 }
 
 impl Output {
@@ -22,6 +23,11 @@ impl Output {
     /// Number of bytes that wait.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.sent
+    }
+
+    /// Bytes that the stream has taken, ever.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Where to append what is to be written next.
@@ -80,6 +86,7 @@ impl Output {
                 return Poll::Ready(if n == 0 && !piece.is_empty() {
                     Err(io::ErrorKind::WriteZero.into())
                 } else {
+                    self.written += n as u64;
                     Ok(n)
                 });
             }
@@ -87,6 +94,7 @@ impl Output {
             let n = ready!(stream.poll_write_two(cx, &self.bytes[self.sent..], piece))?;
             self.advance(n.min(waiting))?;
             if n > waiting {
+                self.written += (n - waiting) as u64;
                 self.reset();
                 return Poll::Ready(Ok(n - waiting));
             }
@@ -98,6 +106,7 @@ impl Output {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.sent += n;
+        self.written += n as u64;
         Ok(())
     }
 }

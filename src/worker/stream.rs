@@ -5,9 +5,11 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -54,6 +56,48 @@ impl Stream {
         let n = into.filled().len();
         buffer.filled(n);
         Poll::Ready(Ok(n))
+    }
+
+    /// Copies bytes that wait to be read and leaves them where they are; 0 bytes at the end of the stream. To be
+    /// asked again only when some of them have been taken, or it is ready at once. Not for TLS, whose bytes
+    /// mean nothing yet.
+    pub fn poll_look(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            let mut look = || match self {
+                Self::Tcp(stream) => peek_into(stream, room),
+                Self::Unix(stream) => peek_into(stream, room),
+                Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            let seen = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
+                Self::Tls(_) => look(),
+            };
+            match seen {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                seen => return Poll::Ready(seen),
+            }
+        }
+    }
+
+    /// Takes bytes that have been looked at, all of `room`. Not by polling: they are there, and a task that has used up
+    /// its budget would be told that they are not.
+    ///
+    /// # Errors
+    /// When they are not there.
+    pub fn take_looked_at(&self, room: &mut [u8]) -> io::Result<()> {
+        let wanted = room.len();
+        let (taken, _) = match self {
+            Self::Tcp(stream) => recv(stream, room, RecvFlags::empty())?,
+            Self::Unix(stream) => recv(stream, room, RecvFlags::empty())?,
+            Self::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        if taken == wanted {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
     }
 
     /// Writes once.
@@ -165,6 +209,11 @@ impl Stream {
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || self.peek()),
         }
     }
+}
+
+fn peek_into(socket: impl AsFd, room: &mut [u8]) -> io::Result<usize> {
+    let (seen, _) = recv(socket, room, RecvFlags::PEEK)?;
+    Ok(seen)
 }
 
 #[cfg(test)]

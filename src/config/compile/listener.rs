@@ -12,7 +12,9 @@ use crate::config::outside::Outside;
 use crate::config::problem::Finding;
 use crate::config::raw::listener as raw;
 use crate::plan::Listener;
-use crate::plan::listener::{Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, Tls};
+use crate::plan::listener::{
+    Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls,
+};
 
 /// Compiles a listener; nothing comes out if it has no usable address.
 pub(super) fn listener(
@@ -23,6 +25,7 @@ pub(super) fn listener(
     let Given { value, scope, .. } = given;
     let address = listen_address(name, given);
     let trusted_proxies = networks(given);
+    let proxy_protocol = proxy_protocol(given, address.as_ref(), &trusted_proxies);
     let tls = scope
         .get("tls", &value.tls)
         .map(|tls| tls_settings(&tls, outside));
@@ -33,6 +36,7 @@ pub(super) fn listener(
         address: address?,
         tls,
         trusted_proxies,
+        proxy_protocol,
         timeouts,
         limits,
     })
@@ -86,6 +90,31 @@ fn network(written: &Given<'_, String>) -> Option<IpNet> {
         written.report(finding.help(format!("for the one machine write \"{}\"", network.addr())));
     }
     Some(network.trunc())
+}
+
+/// Whose PROXY headers are taken; a header that nobody may send is a mistake.
+fn proxy_protocol(
+    given: &Given<'_, raw::Listener>,
+    address: Option<&ListenAddress>,
+    trusted: &[IpNet],
+) -> ProxyProtocol {
+    let Given { value, scope, .. } = given;
+    let words = ProxyProtocol::ALL.map(|word| (word.as_str(), word));
+    let key = "proxy_protocol";
+    let chosen = scope.word(key, &value.proxy_protocol, ProxyProtocol::Off, &words);
+    let nobody = trusted.is_empty()
+        && value.trusted_proxies.is_none()
+        && matches!(address, Some(ListenAddress::Tcp(_)));
+    if chosen != ProxyProtocol::Off
+        && nobody
+        && let Some(written) = scope.get(key, &value.proxy_protocol)
+    {
+        let finding = Finding::error("PROXY headers without anybody who may send them");
+        written.report(finding.help(
+            "name the balancers before this listener, such as trusted_proxies = [\"10.0.0.0/8\"]",
+        ));
+    }
+    chosen
 }
 
 fn tls_settings(given: &Given<'_, raw::Tls>, outside: &Outside) -> Tls {
@@ -169,9 +198,12 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> ListenerTimeouts {
 fn limits(given: Option<Given<'_, raw::Limits>>) -> ListenerLimits {
     let defaults = ListenerLimits {
         connections: raw::CONNECTIONS,
+        connections_per_client: raw::CONNECTIONS_PER_CLIENT,
+        requests: raw::REQUESTS,
         header_bytes: raw::HEADER_BYTES,
         headers: raw::HEADERS,
         body_bytes: raw::BODY_BYTES,
+        body_rate: raw::BODY_RATE,
     };
     let Some(Given { value, scope, .. }) = given else {
         return defaults;
@@ -182,6 +214,18 @@ fn limits(given: Option<Given<'_, raw::Limits>>) -> ListenerLimits {
             "connections",
             &value.connections,
             defaults.connections,
+            0..=i64::from(u32::MAX),
+        ),
+        connections_per_client: scope.integer(
+            "connections_per_client",
+            &value.connections_per_client,
+            defaults.connections_per_client,
+            0..=i64::from(u32::MAX),
+        ),
+        requests: scope.integer(
+            "requests",
+            &value.requests,
+            defaults.requests,
             0..=i64::from(u32::MAX),
         ),
         header_bytes: scope.size(
@@ -202,5 +246,6 @@ fn limits(given: Option<Given<'_, raw::Limits>>) -> ListenerLimits {
             defaults.body_bytes,
             0..=u64::MAX,
         ),
+        body_rate: scope.rate("body_rate", &value.body_rate, defaults.body_rate),
     }
 }

@@ -171,6 +171,17 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Bytes a second, or the default.
+    pub(super) fn rate(&self, key: &str, field: &'a Field<String>, default: u64) -> u64 {
+        let Some(given) = self.quantity(key, field, &RATE) else {
+            return default;
+        };
+        units::rate(given.value).unwrap_or_else(|error| {
+            given.report(Finding::error(error.to_string()).help(RATE.help));
+            default
+        })
+    }
+
     /// One of several words, or the default.
     pub(super) fn word<T: Copy>(
         &self,
@@ -327,4 +338,9 @@ const DURATION: Quantity = Quantity {
 const SIZE: Quantity = Quantity {
     name: "a size",
     help: "a size is a whole number and a unit, in quotes: \"512B\", \"16KiB\", \"8MiB\" or \"1GiB\"",
+};
+
+const RATE: Quantity = Quantity {
+    name: "a rate",
+    help: "a rate is a whole number, a unit and \"/s\", in quotes: \"500B/s\" or \"16KiB/s\"; \"0\" for none",
 };

@@ -1,4 +1,4 @@
-//! Values with a unit: durations and sizes.
+//! Values with a unit: durations, sizes and rates.
 
 use std::time::Duration;
 
@@ -49,6 +49,27 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
     number
         .checked_mul(bytes)
         .ok_or_else(|| UnitError::TooMuch(text.to_owned()))
+}
+
+/// Reads `"500B/s"`, `"16KiB/s"` or `"0"`, in bytes a second.
+pub(super) fn rate(text: &str) -> Result<u64, UnitError> {
+    let trimmed = text.trim();
+    let Some(each_second) = trimmed.strip_suffix("/s") else {
+        let (number, unit) = split(text)?;
+        return match unit {
+            "" if number == 0 => Ok(0),
+            "" => Err(UnitError::NoUnit(text.to_owned())),
+            _ => Err(unknown(text, unit)),
+        };
+    };
+    match size(each_second.trim_end()) {
+        // What is wrong is said of the whole.
+        Err(UnitError::NoNumber(_)) => Err(UnitError::NoNumber(text.to_owned())),
+        Err(UnitError::NoUnit(_)) => Err(UnitError::NoUnit(text.to_owned())),
+        Err(UnitError::TooMuch(_)) => Err(UnitError::TooMuch(text.to_owned())),
+        Err(UnitError::UnknownUnit { unit, .. }) => Err(unknown(text, &format!("{unit}/s"))),
+        Ok(bytes) => Ok(bytes),
+    }
 }
 
 fn split(text: &str) -> Result<(u64, &str), UnitError> {
@@ -112,12 +133,28 @@ mod tests {
         );
     }
 
+    #[test]
+    fn rates() {
+        assert_eq!(rate("500B/s"), Ok(500));
+        assert_eq!(rate("16KiB/s"), Ok(16_384));
+        assert_eq!(rate(" 1 MiB/s "), Ok(1 << 20));
+        assert_eq!(rate("0"), Ok(0));
+        assert_eq!(rate("0B/s"), Ok(0));
+        assert_eq!(rate("500"), Err(UnitError::NoUnit("500".to_owned())));
+        assert_eq!(rate("500/s"), Err(UnitError::NoUnit("500/s".to_owned())));
+        assert_eq!(rate("500B"), Err(unknown("500B", "B")));
+        assert_eq!(rate("4kbit/s"), Err(unknown("4kbit/s", "kbit/s")));
+        assert_eq!(rate("B/s"), Err(UnitError::NoNumber("B/s".to_owned())));
+        let most = "99999999999GiB/s";
+        assert_eq!(rate(most), Err(UnitError::TooMuch(most.to_owned())));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
         fn no_text_panics(text in "\\PC{0,24}") {
-            let _ = (duration(&text), size(&text));
+            let _ = (duration(&text), size(&text), rate(&text));
         }
 
         #[test]

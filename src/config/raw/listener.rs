@@ -11,6 +11,7 @@ use super::loose::{Field, List, tables};
 pub(crate) struct Listener {
     pub(crate) address: Field<String>,
     pub(crate) trusted_proxies: Field<List<String>>,
+    pub(crate) proxy_protocol: Field<String>,
     pub(crate) tls: Field<Tls>,
     pub(crate) timeouts: Field<Timeouts>,
     pub(crate) limits: Field<Limits>,
@@ -41,9 +42,12 @@ pub(crate) struct Timeouts {
 #[serde(default)]
 pub(crate) struct Limits {
     pub(crate) connections: Field<i64>,
+    pub(crate) connections_per_client: Field<i64>,
+    pub(crate) requests: Field<i64>,
     pub(crate) header_bytes: Field<String>,
     pub(crate) headers: Field<i64>,
     pub(crate) body_bytes: Field<String>,
+    pub(crate) body_rate: Field<String>,
 }
 
 tables!(Listener, Tls, Certificate, Timeouts, Limits,);
@@ -68,3 +72,9 @@ pub(crate) const HEADERS: usize = 100;
 pub(crate) const HEADERS_MOST: i64 = 1000;
 /// No limit: bodies are streamed and cost no memory; what is too much is for the shop to say.
 pub(crate) const BODY_BYTES: u64 = 0;
+/// No limit: behind one address there may be a whole company, or a balancer that does not say who it speaks for.
+pub(crate) const CONNECTIONS_PER_CLIENT: usize = 0;
+/// No limit: a connection that is used costs less than a new one.
+pub(crate) const REQUESTS: u32 = 0;
+/// The slowest of mobile networks is faster, and whoever holds connections by trickling pays for it.
+pub(crate) const BODY_RATE: u64 = 500;

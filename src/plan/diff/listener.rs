@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Change, Lines, Pair, Subject, matched, set};
 use crate::plan::Listener;
-use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, Tls};
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls};
 
 pub(super) fn listeners(old: &[Arc<Listener>], new: &[Arc<Listener>], changes: &mut Vec<Change>) {
     for (name, pair) in matched(old, new, |listener| &listener.name) {
@@ -34,40 +34,48 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
         &new.trusted_proxies,
         lines,
     );
+    lines.compare(
+        "proxy_protocol",
+        &old.proxy_protocol,
+        &new.proxy_protocol,
+        |word: &ProxyProtocol| word.as_str().to_owned(),
+    );
     let (ListenerTimeouts { header, idle, body }, after) = (old.timeouts, new.timeouts);
     lines.durations([
         ("timeouts.header", header, after.header),
         ("timeouts.idle", idle, after.idle),
         ("timeouts.body", body, after.body),
     ]);
-    let (
-        ListenerLimits {
-            connections,
-            header_bytes,
-            headers,
-            body_bytes,
-        },
-        after,
-    ) = (old.limits, new.limits);
-    lines.compare(
-        "limits.connections",
-        &connections,
-        &after.connections,
-        usize::to_string,
-    );
-    lines.compare(
-        "limits.header_bytes",
-        &header_bytes,
-        &after.header_bytes,
-        usize::to_string,
-    );
-    lines.compare("limits.headers", &headers, &after.headers, usize::to_string);
-    lines.compare(
-        "limits.body_bytes",
-        &body_bytes,
-        &after.body_bytes,
-        u64::to_string,
-    );
+    limits(old.limits, new.limits, lines);
+}
+
+fn limits(old: ListenerLimits, new: ListenerLimits, lines: &mut Lines<'_>) {
+    let ListenerLimits {
+        connections,
+        connections_per_client,
+        requests,
+        header_bytes,
+        headers,
+        body_bytes,
+        body_rate,
+    } = old;
+    for (name, before, after) in [
+        ("connections", connections as u64, new.connections as u64),
+        (
+            "connections_per_client",
+            connections_per_client as u64,
+            new.connections_per_client as u64,
+        ),
+        ("requests", requests.into(), new.requests.into()),
+        ("header_bytes", header_bytes as u64, new.header_bytes as u64),
+        ("headers", headers as u64, new.headers as u64),
+        ("body_bytes", body_bytes, new.body_bytes),
+    ] {
+        lines.compare(&format!("limits.{name}"), &before, &after, u64::to_string);
+    }
+    lines.compare("limits.body_rate", &body_rate, &new.body_rate, |rate| {
+        format!("{rate} B/s")
+    });
 }
 
 fn tls(old: Option<&Tls>, new: Option<&Tls>, lines: &mut Lines<'_>) {

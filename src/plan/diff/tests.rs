@@ -6,7 +6,7 @@ use super::*;
 use crate::backend::Address;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
-use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts};
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::{Admin, Listener, Log, Pool, Route, Server};
@@ -48,6 +48,7 @@ fn web(name: &str, address: &str) -> Listener {
         address: listen(address),
         tls: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        proxy_protocol: ProxyProtocol::Off,
         timeouts: ListenerTimeouts {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -55,9 +56,12 @@ fn web(name: &str, address: &str) -> Listener {
         },
         limits: ListenerLimits {
             connections: 0,
+            connections_per_client: 0,
+            requests: 0,
             header_bytes: 32_768,
             headers: 100,
             body_bytes: 0,
+            body_rate: 500,
         },
     }
 }
@@ -232,6 +236,28 @@ fn listeners_and_logs() {
             "listener web: trusted proxy 192.0.2.0/24 added",
             "listener web: trusted proxy 10.0.0.0/8 removed",
             "listener web: timeouts.idle 1m -> 1h",
+        ]
+    );
+}
+
+#[test]
+fn limits_of_a_listener() {
+    let lines = changed(|plan| {
+        let web = Arc::make_mut(&mut plan.listeners[0]);
+        web.proxy_protocol = ProxyProtocol::Required;
+        web.limits.connections_per_client = 50;
+        web.limits.requests = 1000;
+        web.limits.headers = 50;
+        web.limits.body_rate = 0;
+    });
+    assert_eq!(
+        lines,
+        [
+            "listener web: proxy_protocol off -> required",
+            "listener web: limits.connections_per_client 0 -> 50",
+            "listener web: limits.requests 0 -> 1000",
+            "listener web: limits.headers 100 -> 50",
+            "listener web: limits.body_rate 500 B/s -> 0 B/s",
         ]
     );
 }

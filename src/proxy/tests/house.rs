@@ -17,7 +17,7 @@ use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece,
 use crate::message::forwarded::Words;
 use crate::message::head::Version;
 use crate::message::{Head, Name};
-use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts};
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Listener, Plan, Pool, Route, Server, process};
@@ -283,6 +283,7 @@ fn listener() -> Listener {
         address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 80).into()),
         tls: None,
         trusted_proxies: Vec::new(),
+        proxy_protocol: ProxyProtocol::Off,
         timeouts: ListenerTimeouts {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -290,9 +291,12 @@ fn listener() -> Listener {
         },
         limits: ListenerLimits {
             connections: 0,
+            connections_per_client: 0,
+            requests: 0,
             header_bytes: 32 * 1024,
             headers: 100,
             body_bytes: 0,
+            body_rate: 500,
         },
     }
 }

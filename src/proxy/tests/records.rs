@@ -90,13 +90,16 @@ async fn an_answer_that_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_the_client_does_not_take() {
-    for how in [Ending::ClientGone, Ending::ClientStalled] {
+    for (how, cause) in [
+        (Ending::ClientGone, "client-aborted"),
+        (Ending::ClientStalled, "client-too-slow"),
+    ] {
         let house = house(1, [Act::Answer(200, b"unread")]);
         let mut answer = house.answer(head("GET", &[]), None).await;
         answer.body.end(how, std::time::Instant::now());
         assert_eq!(house.in_flight(), 1, "the claim lasts as long as the body");
         drop(answer);
-        assert_recorded(house, CodeClass::Aborted, Some("client-aborted"));
+        assert_recorded(house, CodeClass::Aborted, Some(cause));
     }
 }
 

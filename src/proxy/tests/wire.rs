@@ -16,7 +16,7 @@ use crate::backend::Address;
 use crate::server::h1;
 use crate::telemetry::{Cause, CodeClass};
 use crate::upstream::Upstream;
-use crate::worker::{Descriptors, Stream};
+use crate::worker::{Buffer, Descriptors, Stream};
 
 /// Runs a client of a house against a backend, each on its own bytes.
 pub(super) async fn run<B: Future<Output = ()> + 'static, C: Future<Output = ()>>(
@@ -50,7 +50,7 @@ pub(super) async fn serve_on<B: Future<Output = ()> + 'static>(
                 }
             });
             let (proxy, worker) = (Rc::clone(&house.proxy), Rc::clone(&house.worker));
-            let serving = h1::serve(stream, house.peer.clone(), proxy, worker);
+            let serving = h1::serve(stream, Buffer::default(), house.peer.clone(), proxy, worker);
             let serving = tokio::task::spawn_local(serving);
             let hour = Duration::from_secs(3600);
             let talking = tokio::time::timeout(hour, client);
@@ -170,9 +170,11 @@ async fn an_upload_under_way_keeps_a_silent_answer_alive() {
             .send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await;
         client.read_until("\r\n\r\n").await;
+        // More than the least rate.
+        let piece = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
         for _ in 0..5 {
             tokio::time::sleep(BODY * 2 / 3).await;
-            client.send(b"5\r\npiece\r\n").await;
+            client.send(piece.as_bytes()).await;
         }
         client.send(b"0\r\n\r\n").await;
         let answer = client.read_until("0\r\n\r\n").await;

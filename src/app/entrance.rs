@@ -1,0 +1,158 @@
+//! From an accepted socket to a guest: who it is, whether there is room for it, and a stream past its handshake.
+//!
+//! In this order, for each step needs the one before: the PROXY header, which says who the client is; its
+//! place among its own connections; TLS. All of it within the listener's `header` deadline, counted from
+//! the start. Who comes no further is counted here, but for a client that can be told why: it is
+//! let in to be answered, and counted with that.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::worker::{Counted, Parts, Post};
+use crate::listener::clients::Place;
+use crate::listener::proxy_protocol::{self, Opening, OpeningError};
+use crate::listener::tls::{self, HandshakeError};
+use crate::message::forwarded;
+use crate::plan::Listener;
+use crate::plan::listener::ProxyProtocol;
+use crate::server::Peer;
+use crate::telemetry::Cause;
+use crate::worker::{Buffer, Phase, Stream, Timer};
+
+/// A client that has been let in.
+pub(super) struct Guest {
+    pub(super) stream: Stream,
+    /// What has been read of its first request.
+    pub(super) early: Buffer,
+    pub(super) peer: Peer,
+    /// Its place among its client's connections, if these are limited.
+    pub(super) place: Option<Place>,
+    /// Why it is to be told to go, if it is.
+    pub(super) unwelcome: Option<Cause>,
+}
+
+/// Lets a connection in, or says nothing and closes it.
+pub(super) async fn enter(
+    parts: &Parts,
+    post: Post,
+    (mut stream, mut address): (Stream, Option<IpAddr>),
+    counted: &Counted,
+) -> Option<Guest> {
+    let listener = parts.proxy.listener_now(post.key, &post.listener);
+    let timer = parts.worker.timer();
+    timer.set(Instant::now() + listener.timeouts.header);
+    let mut early = Buffer::default();
+    if listener.proxy_protocol != ProxyProtocol::Off {
+        match introduced(parts, &listener, &mut stream, address, &timer).await {
+            Ok(Opening::Header(told)) => address = told.or(address),
+            Ok(Opening::Other(taken)) => keep(parts, &mut early, &taken),
+            Err(cause) => {
+                if let Some(cause) = cause {
+                    counted.refused(cause);
+                    tracing::debug!(listener = %listener.name, peer = ?address, %cause, "closed at the entrance");
+                }
+                return None;
+            }
+        }
+    }
+    let (place, unwelcome) = match (listener.limits.connections_per_client, address) {
+        (0, _) | (_, None) => (None, None),
+        (most, Some(address)) => match post.clients.enter(address, most) {
+            Some(place) => (Some(place), None),
+            None => (None, Some(Cause::TooManyConnections)),
+        },
+    };
+    if let (Some(cause), Some(_)) = (unwelcome, &listener.tls) {
+        // A handshake is what such a client would have us pay for.
+        counted.refused(cause);
+        return None;
+    }
+    let (stream, tls) = secured(parts, (stream, &post, &listener), &timer, counted).await?;
+    Some(Guest {
+        stream,
+        early,
+        peer: Peer {
+            address,
+            listener: post.key,
+            accepted_by: post.listener,
+            tls,
+        },
+        place,
+        unwelcome,
+    })
+}
+
+/// Reads the PROXY header, and looks whether this peer may or must send one. Without a cause there is
+/// nothing to be counted: nobody was refused, somebody has gone.
+async fn introduced(
+    parts: &Parts,
+    listener: &Listener,
+    stream: &mut Stream,
+    address: Option<IpAddr>,
+    timer: &Timer,
+) -> Result<Opening, Option<Cause>> {
+    // Whoever reaches a Unix socket was let to it by the file's permissions.
+    let trusted =
+        address.is_none_or(|address| forwarded::is_trusted(address, &listener.trusted_proxies));
+    let required = listener.proxy_protocol == ProxyProtocol::Required;
+    if required && !trusted {
+        return Err(Some(Cause::ProxyProtocol));
+    }
+    // Who need not introduce itself may also connect and wait, as browsers do.
+    let may_wait = !required && listener.tls.is_none();
+    if may_wait {
+        timer.set(Instant::now() + listener.timeouts.idle);
+    }
+    let mut silent = true;
+    let opening = proxy_protocol::read(stream, timer, |begun| {
+        let first = begun && std::mem::replace(&mut silent, !begun);
+        if !may_wait {
+            return;
+        }
+        if first {
+            timer.set(Instant::now() + listener.timeouts.header);
+        } else if silent && parts.worker.phase() == Phase::Draining {
+            let until = parts.worker.idle_grace_until();
+            timer.set(until.unwrap_or_else(Instant::now));
+        }
+    })
+    .await;
+    match opening {
+        Ok(Opening::Header(_)) if !trusted => Err(Some(Cause::ProxyProtocol)),
+        Ok(Opening::Other(_)) if required => Err(Some(Cause::ProxyProtocol)),
+        Ok(opening) => Ok(opening),
+        Err(OpeningError::Header(_)) => Err(Some(Cause::ProxyProtocol)),
+        Err(OpeningError::TimedOut) if silent && may_wait => Err(None),
+        Err(OpeningError::TimedOut) => Err(Some(Cause::HeaderTimeout)),
+        Err(OpeningError::Cut | OpeningError::Silent) => Err(None),
+    }
+}
+
+/// What looked like the beginning of a PROXY header is that of a request.
+fn keep(parts: &Parts, early: &mut Buffer, taken: &[u8]) {
+    if !taken.is_empty() && early.make_room(parts.worker.buffers(), Buffer::SMALL, Buffer::SMALL) {
+        early.room()[..taken.len()].copy_from_slice(taken);
+        early.filled(taken.len());
+    }
+}
+
+/// Does the TLS handshake if the listener has TLS; `None` when it fails.
+async fn secured(
+    parts: &Parts,
+    (stream, post, listener): (Stream, &Post, &Arc<Listener>),
+    timer: &Timer,
+    counted: &Counted,
+) -> Option<(Stream, bool)> {
+    let (stream, acceptor) = match (stream, &listener.tls) {
+        (Stream::Tcp(stream), Some(_)) => (stream, parts.acceptor(post.key, listener)?),
+        (stream, _) => return Some((stream, false)),
+    };
+    let shaken = tls::handshake(&acceptor, stream, timer).await;
+    counted.handshake(shaken.is_ok());
+    if shaken.as_ref().err() == Some(&HandshakeError::TimedOut) {
+        counted.refused(Cause::HeaderTimeout);
+    }
+    shaken.ok().map(|stream| (stream, true))
+}
