@@ -236,7 +236,7 @@ fn without_an_admin_table_there_is_no_admin_listener() {
 }
 
 /// A certificate for `shop.example` in a folder, and what a client needs to believe it.
-fn certificate(folder: &Path) -> CertificateDer<'static> {
+pub(crate) fn certificate(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
     fs::write(folder.join("shop.pem"), made.cert.pem()).unwrap();
     fs::write(folder.join("shop.key"), made.signing_key.serialize_pem()).unwrap();
@@ -252,11 +252,22 @@ fn secure(folder: &Path, origin: &Origin) -> String {
     )
 }
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that believes this certificate.
 fn connect(
     address: SocketAddr,
+    name: &'static str,
+    believed: &CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+) -> Tls {
+    let stream = TcpStream::connect(address).unwrap();
+    tls_over(stream, name, believed, version)
+}
+
+/// The same, over a connection that stands.
+pub(crate) fn tls_over(
+    stream: TcpStream,
     name: &'static str,
     believed: &CertificateDer<'static>,
     version: &'static SupportedProtocolVersion,
@@ -271,13 +282,12 @@ fn connect(
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let session =
         ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
-    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     StreamOwned::new(session, stream)
 }
 
 /// Sends a request and reads until the answer ends with `end`.
-fn exchange(tls: &mut Tls, target: &str, end: &str) -> std::io::Result<String> {
+pub(crate) fn exchange(tls: &mut Tls, target: &str, end: &str) -> std::io::Result<String> {
     tls.write_all(format!("GET {target} HTTP/1.1\r\nhost: shop.example\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {

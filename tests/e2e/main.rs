@@ -10,6 +10,7 @@ mod drill;
 mod failure;
 mod harness;
 mod hostile;
+mod limits;
 mod metrics;
 mod process;
 mod reload;
