@@ -333,6 +333,56 @@ def forwardeds():
     yield "names", case("10.0.0.1", ten, "X-Forwarded_For: 1.1.1.1", "X_Real_IP: 1", "X-Real-IPs: stays", "Accept: */*", "Cookie: a=b")
 
 
+def proxy_protocols():
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    request = head("GET / HTTP/1.1", "Host: a")
+
+    def line(text):
+        return text.encode("latin-1") + b"\r\n" + request
+
+    def binary(command, family, rest, length=None):
+        length = len(rest) if length is None else length
+        return signature + bytes([command, family]) + struct.pack(">H", length) + rest + request
+
+    ipv4 = bytes([192, 0, 2, 1, 198, 51, 100, 1]) + struct.pack(">HH", 40000, 80)
+    ipv6 = bytes(range(32)) + struct.pack(">HH", 40000, 80)
+    tlvs = b"\x20\0\x05\x01\0\0\0\0" + b"\x05\0\x04uniq" + b"\x04\0\0"
+    cases = {
+        "none": request,
+        "like-one": head("PROPFIND / HTTP/1.1", "Host: a"),
+        "tls": b"\x16\x03\x01\x02\0\x01",
+        "tcp4": line("PROXY TCP4 192.0.2.1 198.51.100.1 40000 80"),
+        "tcp6": line("PROXY TCP6 2001:db8::1 2001:db8::2 40000 80"),
+        "tcp6-mapped": line("PROXY TCP6 ::ffff:192.0.2.1 ::1 40000 80"),
+        "unknown": line("PROXY UNKNOWN"),
+        "unknown-more": line("PROXY UNKNOWN a b c d e f g h"),
+        "unknown-longest": line("PROXY UNKNOWN " + "f" * 91),
+        "unknown-too-long": line("PROXY UNKNOWN " + "f" * 92),
+        "port-signed": line("PROXY TCP4 1.1.1.1 2.2.2.2 +1 2"),
+        "port-zeroes": line("PROXY TCP4 1.1.1.1 2.2.2.2 01 2"),
+        "port-large": line("PROXY TCP4 1.1.1.1 2.2.2.2 65536 2"),
+        "spaces": line("PROXY TCP4  1.1.1.1 2.2.2.2 1 2"),
+        "no-cr": b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\n" + request,
+        "open": b"PROXY TCP4 1.1.1.1",
+        "v2-ipv4": binary(0x21, 0x11, ipv4),
+        "v2-ipv4-tlvs": binary(0x21, 0x11, ipv4 + tlvs),
+        "v2-ipv6": binary(0x21, 0x21, ipv6),
+        "v2-udp": binary(0x21, 0x12, ipv4),
+        "v2-unix": binary(0x21, 0x31, bytes(216)),
+        "v2-local": binary(0x20, 0x00, b""),
+        "v2-local-ipv4": binary(0x20, 0x11, ipv4),
+        "v2-unspecified": binary(0x21, 0x00, b"whatever"),
+        "v2-version": binary(0x11, 0x11, ipv4),
+        "v2-command": binary(0x22, 0x11, ipv4),
+        "v2-family": binary(0x21, 0x41, ipv4),
+        "v2-short": binary(0x21, 0x11, ipv4[:8]),
+        "v2-large": binary(0x21, 0x11, ipv4, 65535),
+        "v2-open": signature + b"\x21\x11\0\x0c" + ipv4[:5],
+    }
+    for name, stream in cases.items():
+        yield name, b"37\n" + stream
+
+
 def route_matchings():
     hosts = b"R - prefix /\nR *.example prefix /\nR *.shop.example prefix /\nR eu.shop.example prefix /\n"
     paths = b"R - any\nR - prefix /\nR - prefix /p\nR - prefix /p/long/er/\nR - regex ^/p/[0-9]+$\nR - regex ^/p/1\nR - exact /p/17\n"
@@ -360,6 +410,7 @@ SEEDS = {
     "response_head": response_heads,
     "route_matching": route_matchings,
     "splitting": splittings,
+    "proxy_protocol": proxy_protocols,
     "sticky_cookie": sticky_cookies,
 }
 

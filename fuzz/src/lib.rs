@@ -15,6 +15,7 @@ pub mod forwarded;
 #[path = "../../src/h1/tests/oracle.rs"]
 mod oracle;
 pub mod ours;
+pub mod proxy_protocol;
 pub mod request_head;
 pub mod response_head;
 pub mod route_matching;

@@ -129,7 +129,7 @@ fn next_body<'a>(
     }
 }
 
-fn cut<'a>(pattern: &[u8], mut stream: &'a [u8]) -> Vec<&'a [u8]> {
+pub(crate) fn cut<'a>(pattern: &[u8], mut stream: &'a [u8]) -> Vec<&'a [u8]> {
     let mut lengths = pattern.iter().cycle();
     let mut pieces = Vec::new();
     while !stream.is_empty() {
