@@ -120,9 +120,10 @@ impl Forecourt {
             snapshots,
         };
         running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
+        // Whoever sees a listener sees the generation that it serves.
+        running.note_generation();
         running.listen(bound);
         running.instance.serving();
-        running.note_generation();
         Ok(running)
     }
 }

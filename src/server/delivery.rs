@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::Answer;
 use super::connection::Wire;
 use super::patience::Patience;
+use super::watch::Watch;
 use crate::h1::write::{self, Connection};
 use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
 use crate::message::head::Version;
 use crate::worker::pump::{Coding, PumpFailure, Side};
-use crate::worker::stream::PeerState;
 use crate::worker::{Pump, Timer, Worker};
 
 /// The way to the client.
@@ -75,6 +75,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         pump: Pump::new(coding),
         upload: None,
         patience: way.patience,
+        watch: Watch::new(worker),
         written: way.wire.borrow().output.written(),
         stalled: false,
     };
@@ -106,6 +107,7 @@ struct Delivery<'a> {
     upload: Option<Upload>,
     /// With a client that does not read.
     patience: Patience,
+    watch: Watch<'a>,
     /// Bytes that the client's connection had taken when this was last looked at.
     written: u64,
     /// Whether the deadline of a stall is running that is not the client's.
@@ -168,7 +170,8 @@ impl Delivery<'_> {
             let timed_out = Ending::SourceFailed(BodyFailure::TimedOut);
             (Ending::ClientGone, timed_out)
         };
-        if self.way.wire.borrow().stream.poll_peer(cx) == Poll::Ready(PeerState::Gone) {
+        let wire = self.way.wire.borrow();
+        if self.watch.poll_gone(&wire.stream, cx).is_ready() {
             return Poll::Ready(gone);
         }
         if moved > 0 || !self.stalled {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, Input, Wire, limits};
 use super::delivery::{self, Outcome};
 use super::request_body::RequestReader;
+use super::watch::Watch;
 use super::{Answer, Handler, Peer, Request, Terms};
 use crate::h1::write;
 use crate::message::body::{Body, Interim, RequestBody};
@@ -22,7 +23,6 @@ use crate::message::framing::Framing;
 use crate::message::head::Version;
 use crate::message::{Head, hop_by_hop};
 use crate::telemetry::Cause;
-use crate::worker::stream::PeerState;
 use crate::worker::{Buffer, Output, Phase, Stream, Timer, Worker};
 
 /// Serves a connection until it ends. `early` is what has been read of it before. Dropping the future closes
@@ -242,7 +242,7 @@ async fn exchange<H: Handler>(
         };
         // Pinned here: handed over by value it would lie twice in this future.
         let answering = pin!(Rc::clone(handler).handle(request));
-        let Some(answer) = answered_or_gone(wire, answering).await else {
+        let Some(answer) = answered_or_gone(wire, worker, answering).await else {
             return Next::Break;
         };
         let closing = is_last || handler.terms(peer).closing || worker.phase() == Phase::Draining;
@@ -273,8 +273,10 @@ struct Asked {
 /// A FIN behind a whole request is no farewell (RFC 9112 section 9.6): the answer still goes out.
 async fn answered_or_gone<B>(
     wire: &RefCell<Wire>,
+    worker: &Worker,
     mut answer: Pin<&mut impl Future<Output = Answer<B>>>,
 ) -> Option<Answer<B>> {
+    let mut watch = Watch::new(worker);
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
@@ -285,12 +287,7 @@ async fn answered_or_gone<B>(
             // An interim response that did not go out at once. A failure shows as a client that is gone.
             let _ = output.poll_flush(stream, cx);
         }
-        match stream.poll_peer(cx) {
-            Poll::Ready(PeerState::Gone) => Poll::Ready(None),
-            Poll::Ready(PeerState::BytesWaiting | PeerState::HalfClosed) | Poll::Pending => {
-                Poll::Pending
-            }
-        }
+        watch.poll_gone(stream, cx).map(|()| None)
     })
     .await
 }

@@ -15,6 +15,7 @@ mod delivery;
 pub mod h1;
 mod patience;
 mod request_body;
+mod watch;
 
 use std::future::Future;
 use std::net::IpAddr;

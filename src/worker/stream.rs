@@ -176,6 +176,16 @@ impl Stream {
             .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the connection has failed, whatever lies unread in it; one system call.
+    pub fn has_failed(&self) -> bool {
+        let failed = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Tls(stream) => stream.get_ref().0.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        !matches!(failed, Ok(None))
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),

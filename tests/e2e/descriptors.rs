@@ -45,6 +45,31 @@ fn a_crowd_of_clients_is_held_and_served() {
     assert_eq!(balancer.admin("/healthz").status, 200);
 }
 
+/// Thousands of connections that wait for their next request cost next to nothing each.
+#[test]
+fn an_idle_connection_costs_little() {
+    let ours = usize::try_from(raise_limit()).unwrap_or(usize::MAX);
+    let wanted = if is_full_drill() { 10_000 } else { 3000 };
+    let clients = wanted.min(ours.saturating_sub(1000));
+    let origin = LoadOrigin::start();
+    let balancer = Balancer::start(&in_front_of(&[origin.address()]));
+    // What is there for the first of them is there for all.
+    let mut first = Crowd::connect(balancer.address("web"), 200);
+    assert_eq!(first.ask_each(), [""; 0]);
+    let before = balancer.vitals().resident();
+    let mut crowd = Crowd::connect(balancer.address("web"), clients);
+    assert_eq!(crowd.ask_each(), [""; 0]);
+    wait_until(DEADLINE, "idle connections", || {
+        open_connections(&balancer) == clients + 200
+    });
+    let each = balancer.vitals().resident().saturating_sub(before) / clients as u64;
+    eprintln!("{clients} idle connections: {each} bytes resident each");
+    assert!(
+        each <= 2048,
+        "{each} bytes of memory for an idle connection"
+    );
+}
+
 /// A quarter of the limit are backends; each gets its turn, exactly.
 #[test]
 fn thousands_of_backends_get_their_turns() {

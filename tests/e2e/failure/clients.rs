@@ -75,6 +75,37 @@ fn a_reset_before_the_answer_ends_the_exchange() {
     });
 }
 
+/// A client that has said more than it was asked for, or all that it has to say, and then goes: what is done for it ends
+/// long before any deadline.
+#[test]
+fn a_reset_is_seen_behind_bytes_and_behind_a_half_close() {
+    let script = Script::new();
+    let balancer = Balancer::start(
+        &(front("timeouts = { body = \"1h\" }") + &script.pool("timeouts = { response = \"1h\" }")),
+    );
+    let mut records = 0;
+    for begun in [false, true] {
+        for half_closed in [false, true] {
+            let mut client = balancer.client("web");
+            client.send_raw(&Request::get("/").to_bytes()).unwrap();
+            if half_closed {
+                client.finish_writing().unwrap();
+            } else {
+                client.send_raw(&Request::get("/next").to_bytes()).unwrap();
+            }
+            let (mut wire, _) = script.receive();
+            if begun {
+                write(&wire, "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+                client.connect().unwrap().read_head().unwrap();
+            }
+            client.reset();
+            assert!(wire.fill().is_err(), "the backend's connection ends");
+            records += 1;
+            assert_codes(&balancer, &[("aborted", f64::from(records))]);
+        }
+    }
+}
+
 #[test]
 fn an_upload_that_breaks_off_never_looks_whole() {
     for (head, begin) in [
