@@ -27,47 +27,54 @@ use crate::worker::{Buffer, Output, Phase, Stream, Timer, Worker};
 
 /// Serves a connection until it ends. `early` is what has been read of it before. Dropping the future closes
 /// it at once.
-pub async fn serve<H: Handler>(
+pub fn serve<H: Handler>(
     stream: Stream,
     early: Buffer,
     peer: Peer,
     handler: Rc<H>,
     worker: Rc<Worker>,
-) {
+) -> impl Future<Output = ()> {
+    // Made out here: an argument that an async function moves lies twice in its future.
     let wire = RefCell::new(Wire {
         stream,
         output: Output::default(),
     });
     let timer = worker.timer();
     let mut input = Input::from(early);
-    let mut since = Instant::now();
-    let mut terms = handler.terms(&peer);
-    let mut nth = 0;
-    loop {
-        let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
-        // It may have waited for long: the request counts by what holds now.
-        terms = handler.terms(&peer);
-        nth += 1;
-        let mut connection = Connection {
-            wire: &wire,
-            input: &mut input,
-            timer: &timer,
-            worker: &worker,
-            peer: &peer,
-            terms,
-            nth,
-        };
-        // Boxed while it lasts: an idle connection is to be small.
-        let next = match got {
-            NextHead::Closed => return farewell(&wire).await,
-            NextHead::Refused(cause) => Box::pin(refuse(&mut connection, &handler, cause)).await,
-            NextHead::Whole(length) => Box::pin(exchange(&mut connection, &handler, length)).await,
-        };
-        match next {
-            Next::Again(at) => (since, terms) = (at, connection.terms),
-            Next::Break => return,
-            Next::Close => return farewell(&wire).await,
-            Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
+    async move {
+        let mut since = Instant::now();
+        let mut terms = handler.terms(&peer);
+        let mut nth = 0;
+        loop {
+            let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
+            // It may have waited for long: the request counts by what holds now.
+            terms = handler.terms(&peer);
+            nth += 1;
+            let mut connection = Connection {
+                wire: &wire,
+                input: &mut input,
+                timer: &timer,
+                worker: &worker,
+                peer: &peer,
+                terms,
+                nth,
+            };
+            // Boxed while it lasts: an idle connection is to be small.
+            let next = match got {
+                NextHead::Closed => return farewell(&wire).await,
+                NextHead::Refused(cause) => {
+                    Box::pin(refuse(&mut connection, &handler, cause)).await
+                }
+                NextHead::Whole(length) => {
+                    Box::pin(exchange(&mut connection, &handler, length)).await
+                }
+            };
+            match next {
+                Next::Again(at) => (since, terms) = (at, connection.terms),
+                Next::Break => return,
+                Next::Close => return farewell(&wire).await,
+                Next::Linger => return linger(&wire, &mut input, &timer, &worker).await,
+            }
         }
     }
 }

@@ -5,8 +5,8 @@
 //! The connection's deadlines, its limits, keep-alive and the order of its end are decided here.
 //!
 //! In reading order: [`h1`] (the life of an HTTP/1 connection), `connection` (its socket and what has been
-//! read), `patience` (how long it may keep us waiting), `request_body` (a body read from it), `delivery` (both directions at once until the answer has
-//! gone out).
+//! read), `patience` (how long it may keep us waiting), `request_body` (a body read from it), `delivery` (both
+//! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile).
 //!
 //! Deliberately absent: routes, pools, backends, what an answer says. HTTP/2 has its place here.
 
