@@ -280,16 +280,18 @@ fn bytes_that_are_no_text() {
     assert_at(&report.problems[0], 2, 18, "the file is not UTF-8");
 }
 
+fn with_listener(lines: &str) -> Result<Loaded, Report> {
+    let text = GOOD.replacen(
+        "[listeners.web]\n",
+        &format!("[listeners.web]\n{lines}\n"),
+        1,
+    );
+    Folder::new().load(&text)
+}
+
 #[test]
 fn limits_of_clients_are_read_and_checked() {
-    let listener = |lines: &str| {
-        Folder::new().load(&GOOD.replacen(
-            "[listeners.web]\n",
-            &format!("[listeners.web]\n{lines}\n"),
-            1,
-        ))
-    };
-    let loaded = listener(
+    let loaded = with_listener(
         "limits = { connections_per_client = 20, requests = 100, body_rate = \"2KiB/s\" }\n\
          trusted_proxies = [\"10.0.0.0/8\"]\nproxy_protocol = \"required\"",
     );
@@ -298,7 +300,7 @@ fn limits_of_clients_are_read_and_checked() {
     assert_eq!(web.limits.requests, 100);
     assert_eq!(web.limits.body_rate, 2048);
     assert_eq!(web.proxy_protocol.as_str(), "required");
-    let defaults = &listener("").unwrap().plan.listeners[0].limits;
+    let defaults = &with_listener("").unwrap().plan.listeners[0].limits;
     assert_eq!(
         (
             defaults.connections_per_client,
@@ -307,6 +309,10 @@ fn limits_of_clients_are_read_and_checked() {
         ),
         (0, 0, 500)
     );
+}
+
+#[test]
+fn limits_that_make_no_sense_are_refused() {
     for (lines, what) in [
         ("limits = { body_rate = \"500\" }", "\"500\" has no unit"),
         (
@@ -330,7 +336,7 @@ fn limits_of_clients_are_read_and_checked() {
             "PROXY headers without anybody who may send them",
         ),
     ] {
-        let report = listener(lines).unwrap_err();
+        let report = with_listener(lines).unwrap_err();
         let found: Vec<_> = report
             .problems
             .iter()
