@@ -26,7 +26,7 @@ use crate::route::{Matcher, PathPattern};
 use crate::server::{Answer, Handler, ListenerKey, Peer, Request};
 use crate::snapshot::{Registry, Snapshot, Snapshots};
 use crate::strategy::{Spec, StickySpec};
-use crate::telemetry::meters::{BackendTotal, PoolTotal, RouteTotal};
+use crate::telemetry::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
 use crate::telemetry::{AccessControl, WorkerId};
 use crate::upstream::Transport;
 use crate::worker::Worker;
@@ -112,6 +112,11 @@ impl<T: Transport> House<T> {
     /// What was counted for the route.
     pub(super) fn route(&self) -> RouteTotal {
         self.snapshots.load().route_meters(0, Some(0)).total()
+    }
+
+    /// What was counted for the listener.
+    pub(super) fn listener(&self) -> ListenerTotal {
+        self.snapshots.load().listener_meters[0].total()
     }
 
     /// What was counted for the pool.

@@ -2,7 +2,8 @@
 //!
 //! [`house`] builds a proxy before pools of one listener and reads its figures; [`fake`] is a transport that does
 //! what a script says. Then, by theme: [`retries`], [`records`], [`replies`], [`sticky`]; and [`wire`], which puts the real
-//! transport and the real server around the spine, with a client and a backend of bytes at the two ends; [`closing`] does so for the end of a connection.
+//! transport and the real server around the spine, with a client and a backend of bytes at the two ends; [`closing`] does so for the end of a connection,
+//! [`slow`] for those who keep it waiting.
 
 mod closing;
 mod fake;
@@ -10,5 +11,6 @@ mod house;
 mod records;
 mod replies;
 mod retries;
+mod slow;
 mod sticky;
 mod wire;
