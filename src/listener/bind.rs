@@ -118,10 +118,18 @@ fn tcp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<socket2::Sock
         // `[::]:80` beside `0.0.0.0:80` are two listeners, as they are two addresses.
         socket.set_only_v6(true)?;
     }
+    // Connections inherit it. Without it the system takes megabytes for a client that reads slowly, and
+    // says for minutes that nothing moves: whoever reads at a modest rate would look like one that does not.
+    // A system that does not know it serves all the same.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
+
+/// Bytes that the system holds unsent before it takes no more, but for the segment under way (up to 64 KiB): far more
+/// than leaves the machine while we are woken, and what a slow client takes in the time that it has.
+const UNSENT: u32 = 128 * 1024;
 
 /// Binds a Unix socket that only this user can connect to.
 ///
@@ -208,6 +216,21 @@ mod tests {
         let address = bound.address.clone();
         drop(bound);
         assert!(bind(&address, 2).is_ok());
+    }
+
+    #[test]
+    fn connections_hold_little_unsent() {
+        let bound = bind(&any(), 1).unwrap();
+        let (Socket::Tcp(listener), ListenAddress::Tcp(address)) =
+            (&bound.sockets[0], bound.address)
+        else {
+            panic!("an address of TCP");
+        };
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let unsent = socket2::SockRef::from(&stream).tcp_notsent_lowat();
+        assert_eq!(unsent.unwrap(), UNSENT);
     }
 
     #[test]
