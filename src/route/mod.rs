@@ -43,21 +43,25 @@
 //! path, one for each end of a segment at which some prefix of that host ends. Neither the number of
 //! hosts nor that of exact and prefix routes is in it; the number of regexes of one host is.
 //!
-//! In reading order: [`host`], [`path`], `view` (private), [`table`].
+//! In reading order: [`host`], [`path`], [`rules`], [`view`], [`resolved`](mod@resolved), [`table`].
 //!
 //! Deliberately absent: pools and backends (a [`RouteId`] is all that leaves), methods and fields as
 //! conditions, rewriting, and finding host and path in a message (`message::authority` does).
 
 pub mod host;
 pub mod path;
+pub mod resolved;
+pub mod rules;
 pub mod table;
-mod view;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use host::{HostPattern, HostPatternError};
 pub use path::{PathPattern, PathPatternError, PathRegex, PathRegexError};
+pub use resolved::resolved;
+pub use rules::{Ambiguous, PathRules};
 pub use table::{RouteId, RouteTable};
 
 /// What one route takes.

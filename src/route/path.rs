@@ -142,6 +142,10 @@ fn check(text: &str) -> Result<(), PathPatternError> {
     if !view::escapes_are_whole(text.as_bytes()) {
         return Err(PathPatternError::Escape);
     }
+    if text.contains("%00") {
+        // No request with it gets as far as a route.
+        return Err(PathPatternError::Character('\0'));
+    }
     if !view::is_resolved(text.as_bytes()) {
         return Err(PathPatternError::NotNormal);
     }
@@ -177,6 +181,7 @@ mod tests {
             ("/100%", Err(Error::Escape)),
             ("/%4", Err(Error::Escape)),
             ("/%zz", Err(Error::Escape)),
+            ("/a%00", Err(Error::Character('\0'))),
             ("//a", Err(Error::NotNormal)),
             ("/a/../b", Err(Error::NotNormal)),
             ("/a/.", Err(Error::NotNormal)),

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::host::HostPattern;
 use super::path::{PathPattern, PathRegex};
-use super::{Matcher, view};
+use super::{Matcher, PathRules, view};
 
 /// A route's position in the configuration, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ impl RouteTable {
     /// none; `path` is as received, without its query; `listener` is the index of the listener it came by.
     pub fn find(&self, host: &[u8], path: &[u8], listener: usize) -> Option<RouteId> {
         let mut room = view::Room::new();
-        let path = view::of(path, &mut room);
+        let path = view::of(path, PathRules::default(), &mut room).ok()?;
         let host = host.strip_suffix(b".").unwrap_or(host);
         self.hosts
             .get(host)
@@ -170,11 +170,11 @@ impl Paths {
         match pattern {
             PathPattern::Any => self.any.insert(choice),
             PathPattern::Exact(path) => {
-                let path = view::of(path.as_bytes(), &mut room);
+                let path = view::of_pattern(path, &mut room);
                 self.exact.entry(path.into()).or_default().insert(choice);
             }
             PathPattern::Prefix(prefix) => {
-                let prefix = view::of(prefix.as_bytes(), &mut room);
+                let prefix = view::of_pattern(prefix, &mut room);
                 let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
                 self.prefixes
                     .entry(prefix.into())
