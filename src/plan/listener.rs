@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::route::PathRules;
+
 /// An address on which clients connect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
@@ -22,6 +24,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether a PROXY header tells who the client is.
     pub proxy_protocol: ProxyProtocol,
+    /// How paths are seen when they are matched, and what is forwarded.
+    pub paths: PathRules,
     /// Deadlines towards clients.
     pub timeouts: ListenerTimeouts,
     /// Limits towards clients.

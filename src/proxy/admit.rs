@@ -5,6 +5,7 @@ use super::{Failure, Incoming};
 use crate::message::authority::{self, Authority};
 use crate::message::max_forwards::{self, MaxForwards};
 use crate::message::{Method, forwarded, via};
+use crate::route::{Asked, RouteId, view};
 use crate::snapshot::{Pool, View};
 use crate::telemetry::Cause;
 
@@ -22,8 +23,8 @@ pub(super) struct Admitted {
 /// Takes the request or refuses it. The target becomes origin-form.
 pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admitted, Failure> {
     let Incoming { head, peer, .. } = request;
-    // A proxy that tunnels anywhere, or shows the fields that others added, serves attackers only.
-    if matches!(head.method(), Method::Connect | Method::Trace) {
+    // A proxy that tunnels anywhere serves attackers only. TRACE is up to the route.
+    if head.method() == Method::Connect {
         return Err(Failure::before(Cause::MethodNotAllowed));
     }
     let mut authority =
@@ -54,19 +55,37 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
 pub(super) fn route<'v>(
     request: &Incoming<'_>,
     admitted: &Admitted,
-    view: &'v View,
+    generation: &'v View,
     x: &mut Exchange,
 ) -> Result<&'v Pool, Failure> {
     // A connection of a listener that is gone is served to its end by the routes of every listener.
     let listener = x.listener_index.unwrap_or(usize::MAX);
+    let mut room = view::Room::new();
     let path = admitted.authority.path(&request.head);
-    let route = view
-        .routes
-        .find(admitted.authority.host(), path, listener)
-        .ok_or_else(|| Failure::before(Cause::NoRoute))?;
+    let path = view::of(path, x.listener.paths, &mut room)
+        .map_err(|_| Failure::before(Cause::AmbiguousPath))?;
+    let found = generation.routes.find(&Asked {
+        host: admitted.authority.host(),
+        path,
+        listener,
+        head: &request.head,
+        client: x.client,
+        trusted: admitted.trusted,
+    });
+    if request.head.method() == Method::Trace && !names_trace(generation, found) {
+        return Err(Failure::before(Cause::MethodNotAllowed));
+    }
+    let route = found.ok_or_else(|| Failure::before(Cause::NoRoute))?;
     let route = route.0 as usize;
-    let pool = view.plan.routes[route].pool;
+    let pool = generation.plan.routes[route].pool;
     x.route = Some(route);
     x.pool = Some(pool);
-    Ok(&view.pools[pool])
+    Ok(&generation.pools[pool])
+}
+
+/// Whether the route that takes a TRACE names it: an echo of the fields that others have added is for those who
+/// ask for it by name.
+fn names_trace(generation: &View, found: Option<RouteId>) -> bool {
+    let route = found.and_then(|route| generation.plan.routes.get(route.0 as usize));
+    route.is_some_and(|route| route.matcher.names_method(b"TRACE"))
 }

@@ -61,7 +61,8 @@ impl Failure {
     /// Whose failure it is.
     pub fn side(&self) -> Side {
         match self.cause {
-            Cause::BadRequest
+            Cause::AmbiguousPath
+            | Cause::BadRequest
             | Cause::BodyTooLarge
             | Cause::ClientAborted
             | Cause::ClientTooSlow
@@ -112,7 +113,9 @@ impl From<SendError> for Failure {
 /// The status of the reply to a cause.
 pub fn status(cause: Cause) -> StatusCode {
     match cause {
-        Cause::BadRequest | Cause::ClientAborted | Cause::ProxyProtocol => StatusCode::BAD_REQUEST,
+        Cause::AmbiguousPath | Cause::BadRequest | Cause::ClientAborted | Cause::ProxyProtocol => {
+            StatusCode::BAD_REQUEST
+        }
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Cause::ClientTooSlow | Cause::HeaderTimeout | Cause::RequestBodyTimeout => {

@@ -5,7 +5,7 @@
 //!
 //! [`Proxy::handle`] reads as the table of contents; the files in the order of the way: [`exchange`] (one
 //! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`affinity`]
-//! (what the strategy wants to know), [`request`] (the head that the backend sees), [`retry`] (pick, send,
+//! (what the strategy wants to know), [`request`] and [`path`] (the head that the backend sees), [`retry`] (pick, send,
 //! perhaps again), [`response`] (the head that the client sees), [`stream`] (the body that carries it
 //! all), [`failure`] (three questions to whatever went wrong), [`reply`] (failures become responses here
 //! and nowhere else), [`record`] (once, at the end).
@@ -16,6 +16,7 @@ mod admit;
 mod affinity;
 mod exchange;
 mod failure;
+mod path;
 mod record;
 mod reply;
 mod request;

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::admit::Admitted;
 use super::affinity::Inputs;
 use super::exchange::Exchange;
+use super::path;
 use crate::message::forwarded::{self, Teller};
 use crate::message::head::Version;
 use crate::message::{Head, Name, cookie, hop_by_hop, via};
@@ -22,6 +23,7 @@ pub(super) fn shape(
 ) {
     let expects_continue = x.expects_continue();
     let takes_trailers = hop_by_hop::te_trailers(head);
+    path::normalise(head, admitted, x.listener.paths);
     hop_by_hop::strip(head);
     let host = SmallVec::<[u8; 64]>::from_slice(admitted.authority.host_header(head));
     let teller = Teller {

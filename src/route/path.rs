@@ -1,6 +1,7 @@
 //! Paths as a route names them: one, all below one, or all that a regex finds.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -24,7 +25,7 @@ pub enum PathPattern {
     Regex(PathRegex),
 }
 
-/// A regex over the bytes of a path. Compared by its text; cheap to clone.
+/// A regex over the bytes of a path, or of a value that a condition looks at. Compared by its text; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PathRegex {
     text: Box<str>,
@@ -127,6 +128,12 @@ impl PartialEq for PathRegex {
 }
 
 impl Eq for PathRegex {}
+
+impl Hash for PathRegex {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
 
 fn check(text: &str) -> Result<(), PathPatternError> {
     if !text.starts_with('/') {

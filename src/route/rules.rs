@@ -63,6 +63,29 @@ pub struct PathRules {
     pub forward: Forward,
 }
 
+macro_rules! words {
+    ($($switch:ident [$count:literal]: $($word:literal $value:ident),+;)+) => {
+        $(impl $switch {
+            /// The values with their words in the configuration.
+            pub const WORDS: [(&str, Self); $count] = [$(($word, Self::$value)),+];
+
+            /// The word in the configuration.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        })+
+    };
+}
+
+words! {
+    DotSegments[3]: "resolve" Resolve, "keep" Keep, "reject" Reject;
+    RepeatedSlashes[3]: "merge" Merge, "keep" Keep, "reject" Reject;
+    EncodedSlashes[3]: "keep" Keep, "decode" Decode, "reject" Reject;
+    Forward[2]: "raw" Raw, "normalised" Normalised;
+}
+
 impl PathRules {
     /// Whether some switch says that doubts are refused; then a `%` that starts no escape is one of them.
     pub fn refuses(self) -> bool {

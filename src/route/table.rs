@@ -2,8 +2,9 @@
 //!
 //! Host, path and listener are found by hashing, level by level in the order of precedence that the
 //! room's story writes down. Within one place of the table (one host, one path) what is left to decide
-//! is the listener and the position, so each place holds a short list, best first.
+//! is the listener, the conditions and the position, so each place holds a short list, best first.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::host::HostPattern;
 use super::path::{PathPattern, PathRegex};
-use super::{Matcher, PathRules, view};
+use super::{Asked, Conditions, Matcher, view};
 
 /// A route's position in the configuration, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,8 @@ struct Choice {
     route: RouteId,
     /// Absent for every listener.
     listeners: Option<Arc<[usize]>>,
+    /// Absent if nothing else is asked.
+    conditions: Option<Arc<Conditions>>,
 }
 
 impl RouteTable {
@@ -57,37 +60,30 @@ impl RouteTable {
     /// route's id is its position in `routes`.
     pub fn build<'a>(routes: impl IntoIterator<Item = (&'a Matcher, &'a [usize])>) -> Self {
         let mut table = Self::default();
-        let mut later = Vec::new();
-        for (matcher, listeners) in routes {
-            let route = RouteId(table.routes);
-            table.routes += 1;
-            // Those that name listeners go in first, so that everywhere the order of insertion is that of precedence.
-            if listeners.is_empty() {
-                later.push((matcher, route));
-            } else {
-                let listeners = Some(listeners.into());
-                table.insert(matcher, &Choice { route, listeners });
-            }
-        }
-        for (matcher, route) in later {
-            let listeners = None;
-            table.insert(matcher, &Choice { route, listeners });
+        let mut ranked: Vec<_> = (0..).map(RouteId).zip(routes).collect();
+        table.routes = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
+        // So that everywhere the order of insertion is that of precedence. The sort is stable, and position comes last.
+        ranked.sort_by_key(|(_, (matcher, listeners))| rank(matcher, listeners));
+        for (route, (matcher, listeners)) in ranked {
+            let choice = Choice {
+                route,
+                listeners: (!listeners.is_empty()).then(|| listeners.into()),
+                conditions: matcher.conditions.clone(),
+            };
+            table.insert(matcher, &choice);
         }
         table.seal();
         table
     }
 
-    /// Finds the route that takes a request. `host` is in lower case and without a port, empty if there is
-    /// none; `path` is as received, without its query; `listener` is the index of the listener it came by.
-    pub fn find(&self, host: &[u8], path: &[u8], listener: usize) -> Option<RouteId> {
-        let mut room = view::Room::new();
-        let path = view::of(path, PathRules::default(), &mut room).ok()?;
-        let host = host.strip_suffix(b".").unwrap_or(host);
+    /// Finds the route that takes a request.
+    pub fn find(&self, asked: &Asked<'_>) -> Option<RouteId> {
+        let host = asked.host.strip_suffix(b".").unwrap_or(asked.host);
         self.hosts
             .get(host)
-            .and_then(|paths| paths.find(path, listener))
-            .or_else(|| self.find_wildcard(host, path, listener))
-            .or_else(|| self.any_host.find(path, listener))
+            .and_then(|paths| paths.find(asked))
+            .or_else(|| self.find_wildcard(host, asked))
+            .or_else(|| self.any_host.find(asked))
     }
 
     /// Number of routes.
@@ -100,13 +96,13 @@ impl RouteTable {
         self.routes == 0
     }
 
-    fn find_wildcard(&self, host: &[u8], path: &[u8], listener: usize) -> Option<RouteId> {
+    fn find_wildcard(&self, host: &[u8], asked: &Asked<'_>) -> Option<RouteId> {
         // Suffixes are bounded by DNS, so a host of ten thousand dots costs no more than its end.
         let start = host.len().saturating_sub(self.longest_suffix).max(1);
         let end = host.get(start..)?;
         memchr::memchr_iter(b'.', end)
             .filter_map(|dot| self.wildcards.get(&end[dot..]))
-            .find_map(|paths| paths.find(path, listener))
+            .find_map(|paths| paths.find(asked))
     }
 
     fn insert(&mut self, matcher: &Matcher, choice: &Choice) {
@@ -138,23 +134,26 @@ impl RouteTable {
 }
 
 impl Paths {
-    fn find(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+    fn find(&self, asked: &Asked<'_>) -> Option<RouteId> {
         self.exact
-            .get(path)
-            .and_then(|choices| choices.find(listener))
-            .or_else(|| self.find_regex(path, listener))
-            .or_else(|| self.find_prefix(path, listener))
-            .or_else(|| self.any.find(listener))
+            .get(asked.path)
+            .and_then(|choices| choices.find(asked))
+            .or_else(|| self.find_regex(asked))
+            .or_else(|| self.find_prefix(asked))
+            .or_else(|| self.any.find(asked))
     }
 
-    fn find_regex(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+    fn find_regex(&self, asked: &Asked<'_>) -> Option<RouteId> {
         self.regexes
             .iter()
-            .find(|(regex, choice)| choice.serves(listener) && regex.finds(path))
+            .find(|(regex, choice)| {
+                choice.serves(asked.listener) && regex.finds(asked.path) && choice.is_met_by(asked)
+            })
             .map(|(_, choice)| choice.route)
     }
 
-    fn find_prefix(&self, path: &[u8], listener: usize) -> Option<RouteId> {
+    fn find_prefix(&self, asked: &Asked<'_>) -> Option<RouteId> {
+        let path = asked.path;
         self.prefix_lengths
             .iter()
             .filter(|length| {
@@ -162,7 +161,7 @@ impl Paths {
                     .map_or(**length == path.len(), |next| *next == b'/')
             })
             .filter_map(|length| self.prefixes.get(&path[..*length]))
-            .find_map(|choices| choices.find(listener))
+            .find_map(|choices| choices.find(asked))
     }
 
     fn insert(&mut self, pattern: &PathPattern, choice: &Choice) {
@@ -195,21 +194,27 @@ impl Paths {
 }
 
 impl Choices {
-    fn find(&self, listener: usize) -> Option<RouteId> {
+    fn find(&self, asked: &Asked<'_>) -> Option<RouteId> {
         self.0
             .iter()
-            .find(|choice| choice.serves(listener))
+            .find(|choice| choice.serves(asked.listener) && choice.is_met_by(asked))
             .map(|choice| choice.route)
     }
 
-    /// Adds a choice unless those before it leave it nothing to take; so there are never more choices
-    /// than listeners and one.
+    /// Adds a choice unless those before it leave it nothing to take; so there are never more choices without
+    /// conditions than listeners and one. Those with conditions are all kept: equal ones are rare.
     fn insert(&mut self, choice: &Choice) {
-        let adds = match &choice.listeners {
-            None => self.0.iter().all(|earlier| earlier.listeners.is_some()),
-            Some(listeners) => listeners
+        // Insertion is by precedence, so those without conditions that name listeners or not stand together at the end.
+        let mut earlier = self.0.iter().rev().take_while(|earlier| {
+            earlier.conditions.is_none()
+                && earlier.listeners.is_some() == choice.listeners.is_some()
+        });
+        let adds = match (&choice.conditions, &choice.listeners) {
+            (Some(_), _) => true,
+            (None, None) => earlier.next().is_none(),
+            (None, Some(listeners)) => !listeners
                 .iter()
-                .any(|listener| self.find(*listener).is_none()),
+                .all(|listener| earlier.clone().any(|earlier| earlier.serves(*listener))),
         };
         if adds {
             self.0.push(choice.clone());
@@ -223,6 +228,19 @@ impl Choice {
             .as_ref()
             .is_none_or(|listeners| listeners.contains(&listener))
     }
+
+    fn is_met_by(&self, asked: &Asked<'_>) -> bool {
+        self.conditions
+            .as_ref()
+            .is_none_or(|conditions| conditions.hold(asked))
+    }
+}
+
+/// What decides within one host and path, but for the position; smaller is better.
+pub(super) fn rank(matcher: &Matcher, listeners: &[usize]) -> (bool, Reverse<usize>) {
+    let conditions = matcher.conditions.as_ref();
+    let count = conditions.map_or(0, |conditions| conditions.count());
+    (listeners.is_empty(), Reverse(count))
 }
 
 impl fmt::Debug for RouteTable {

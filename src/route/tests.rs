@@ -1,10 +1,15 @@
 //! The table against an oracle that scans all routes by the written rule, and the rule by example.
 
+use std::net::IpAddr;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::condition::{Condition, Wanted};
+use super::explain::{Explained, Rule as Decision, Verdict};
 use super::*;
+use crate::message::Version;
 
 /// A route as the tests write it.
 #[derive(Clone, Debug)]
@@ -13,13 +18,24 @@ struct Rule {
     listeners: Vec<usize>,
 }
 
+impl Rule {
+    fn asking(mut self, conditions: Conditions) -> Self {
+        self.matcher.conditions = conditions.canonical();
+        self
+    }
+}
+
 fn rule(hosts: &[&str], path: PathPattern, listeners: &[usize]) -> Rule {
     let hosts = hosts
         .iter()
         .map(|host| HostPattern::parse(host).unwrap())
         .collect();
     Rule {
-        matcher: Matcher { hosts, path },
+        matcher: Matcher {
+            hosts,
+            path,
+            conditions: None,
+        },
         listeners: listeners.to_vec(),
     }
 }
@@ -30,6 +46,13 @@ fn table(rules: &[Rule]) -> RouteTable {
             .iter()
             .map(|rule| (&rule.matcher, rule.listeners.as_slice())),
     )
+}
+
+fn explained<'m>(rules: &'m [Rule], request: &Request) -> Vec<Explained<'m>> {
+    let routes = rules
+        .iter()
+        .map(|rule| (&rule.matcher, rule.listeners.as_slice()));
+    request.ask(|asked| explain(routes, asked))
 }
 
 fn exact(path: &str) -> PathPattern {
@@ -45,9 +68,67 @@ fn regex(text: &str) -> PathPattern {
 }
 
 fn found(table: &RouteTable, host: &str, path: &str, listener: usize) -> Option<u32> {
-    table
-        .find(host.as_bytes(), path.as_bytes(), listener)
-        .map(|route| route.0)
+    let request = Request {
+        host: host.to_owned(),
+        path: path.to_owned(),
+        listener,
+        ..Request::default()
+    };
+    request.found(table)
+}
+
+/// A request as the tests write it.
+#[derive(Clone, Debug, Default)]
+struct Request {
+    host: String,
+    path: String,
+    listener: usize,
+    method: String,
+    client: Option<IpAddr>,
+    headers: Vec<Pair>,
+    cookies: Vec<Pair>,
+    query: Vec<Pair>,
+}
+
+/// A name and its value.
+type Pair = (&'static str, &'static str);
+
+impl Request {
+    fn head(&self) -> Head {
+        let pairs = |pairs: &[Pair], between| {
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            pairs.join(between)
+        };
+        let mut head = Head::new();
+        let target = format!("{}?{}", self.path, pairs(&self.query, "&"));
+        head.set_request(self.method.as_bytes(), target.as_bytes(), Version::Http11);
+        for (name, value) in &self.headers {
+            head.push(name.as_bytes(), value.as_bytes());
+        }
+        head.push(b"cookie", pairs(&self.cookies, "; ").as_bytes());
+        head
+    }
+
+    /// Asks about the request as the data path does.
+    fn ask<T>(&self, ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let head = self.head();
+        let mut room = view::Room::new();
+        ask(&Asked {
+            host: self.host.as_bytes(),
+            path: view::of(self.path.as_bytes(), PathRules::default(), &mut room).unwrap(),
+            listener: self.listener,
+            head: &head,
+            client: self.client,
+            trusted: false,
+        })
+    }
+
+    fn found(&self, table: &RouteTable) -> Option<u32> {
+        self.ask(|asked| table.find(asked)).map(|route| route.0)
+    }
 }
 
 mod by_example {
@@ -170,6 +251,102 @@ mod by_example {
     }
 
     #[test]
+    fn more_conditions_come_first_and_none_hides_what_it_does_not_take() {
+        let header = |name: &str| Condition {
+            name: name.into(),
+            wanted: Wanted::Present,
+        };
+        let asking = |names: &[&str], methods: &[&str]| Conditions {
+            methods: methods.iter().map(|method| (*method).into()).collect(),
+            headers: names.iter().map(|name| header(name)).collect(),
+            ..Conditions::default()
+        };
+        let table = table(&[
+            rule(&[], prefix("/"), &[]),
+            rule(&[], prefix("/"), &[]).asking(asking(&["x"], &[])),
+            rule(&[], prefix("/"), &[]).asking(asking(&["x"], &["GET", "PUT"])),
+            rule(&[], prefix("/"), &[]).asking(asking(&["y"], &[])),
+            rule(&[], prefix("/"), &[1]),
+            rule(&[], prefix("/a"), &[]),
+            rule(&[], regex("^/r"), &[]),
+            rule(&[], regex("^/r/1"), &[]).asking(asking(&["x"], &[])),
+        ]);
+        let request = |path: &str, method: &str, headers: &[Pair], listener| Request {
+            path: path.to_owned(),
+            method: method.to_owned(),
+            headers: headers.to_vec(),
+            listener,
+            ..Request::default()
+        };
+        for (asked, winner) in [
+            (request("/", "GET", &[], 0), 0),
+            (request("/", "POST", &[("x", "")], 0), 1),
+            (request("/", "GET", &[("x", "")], 0), 2),
+            (request("/", "POST", &[("y", ""), ("x", "")], 0), 1),
+            (request("/", "POST", &[("y", "")], 0), 3),
+            (request("/", "POST", &[("x", "")], 1), 4),
+            (request("/a", "POST", &[("x", "")], 0), 5),
+            (request("/r/1", "POST", &[], 0), 6),
+            (request("/r/1", "POST", &[("x", "")], 0), 7),
+        ] {
+            assert_eq!(asked.found(&table), Some(winner), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_rule_that_decides_is_named() {
+        let asking = |rule: Rule| {
+            rule.asking(Conditions {
+                methods: vec!["GET".into()],
+                ..Conditions::default()
+            })
+        };
+        let rules = [
+            rule(&["shop.example"], exact("/a"), &[]),
+            asking(rule(&["shop.example"], exact("/a"), &[0])),
+            rule(&["shop.example"], exact("/a"), &[0]),
+            rule(&["shop.example"], exact("/a"), &[0]),
+            rule(&["*.example"], exact("/a"), &[0]),
+            rule(&["shop.example"], prefix("/a"), &[0]),
+            rule(&["shop.example"], exact("/b"), &[0]),
+            rule(&["other.example"], exact("/a"), &[0]),
+            rule(&["shop.example"], exact("/a"), &[2]),
+        ];
+        let request = Request {
+            host: "shop.example".to_owned(),
+            path: "/a".to_owned(),
+            method: "GET".to_owned(),
+            ..Request::default()
+        };
+        use super::explain::Miss;
+        let told = explained(&rules, &request);
+        let verdict = |route| {
+            told.iter()
+                .find(|line| line.route == RouteId(route))
+                .unwrap()
+                .verdict
+        };
+        for (route, expected) in [
+            (0, Verdict::Outranked(Decision::Listeners)),
+            (1, Verdict::Takes),
+            (2, Verdict::Outranked(Decision::Conditions)),
+            (3, Verdict::Outranked(Decision::Conditions)),
+            (4, Verdict::Outranked(Decision::Host)),
+            (5, Verdict::Outranked(Decision::PathKind)),
+            (6, Verdict::Misses(Miss::Path)),
+            (7, Verdict::Misses(Miss::Host)),
+            (8, Verdict::Misses(Miss::Listener)),
+        ] {
+            assert_eq!(verdict(route), expected, "{route}");
+        }
+        let equal = explained(&rules[2..4], &request);
+        assert_eq!(equal[1].verdict, Verdict::Outranked(Decision::Position));
+        let prefixes = [rule(&[], prefix("/"), &[]), rule(&[], prefix("/a/"), &[])];
+        let told = explained(&prefixes, &request);
+        assert_eq!(told[1].verdict, Verdict::Outranked(Decision::PrefixLength));
+    }
+
+    #[test]
     fn each_of_a_hundred_thousand_routes_is_found() {
         const COUNT: usize = 100_000;
         let rules: Vec<_> = (0..COUNT)
@@ -200,22 +377,77 @@ mod oracle {
 
     use super::*;
 
-    pub(super) fn find(rules: &[Rule], host: &[u8], path: &[u8], listener: usize) -> Option<u32> {
-        let host = std::str::from_utf8(host).unwrap();
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let path = view(path);
+    pub(super) fn find(rules: &[Rule], request: &Request) -> Option<u32> {
+        let host = request.host.strip_suffix('.').unwrap_or(&request.host);
+        let path = view(request.path.as_bytes());
         let ranked = rules.iter().enumerate().filter_map(|(position, rule)| {
             let all = rule.listeners.is_empty();
-            if !all && !rule.listeners.contains(&listener) {
+            if !all && !rule.listeners.contains(&request.listener) {
                 return None;
             }
+            let asks = conditions(rule.matcher.conditions.as_deref(), request)?;
             let host = host_rank(&rule.matcher.hosts, host)?;
             let path = path_rank(&rule.matcher.path, &path)?;
-            Some((host, path, all, position))
+            Some((host, path, all, Reverse(asks), position))
         });
         ranked
             .min()
-            .map(|(_, _, _, position)| u32::try_from(position).unwrap())
+            .map(|(_, _, _, _, position)| u32::try_from(position).unwrap())
+    }
+
+    /// How many conditions hold, unless one does not.
+    fn conditions(conditions: Option<&Conditions>, request: &Request) -> Option<usize> {
+        let Some(conditions) = conditions else {
+            return Some(0);
+        };
+        let Conditions {
+            methods, clients, ..
+        } = conditions;
+        let mut verdicts = Vec::new();
+        if !methods.is_empty() {
+            verdicts.push(methods.iter().any(|method| **method == *request.method));
+        }
+        if !clients.is_empty() {
+            let client = request.client;
+            verdicts.push(
+                clients
+                    .iter()
+                    .any(|net| client.is_some_and(|client| net.contains(&client))),
+            );
+        }
+        let first_cookies: Vec<Pair> = request
+            .cookies
+            .iter()
+            .enumerate()
+            .filter(|(at, (name, _))| {
+                request.cookies[..*at]
+                    .iter()
+                    .all(|(other, _)| other != name)
+            })
+            .map(|(_, pair)| *pair)
+            .collect();
+        for (list, pairs) in [
+            (&conditions.headers, &request.headers),
+            (&conditions.cookies, &first_cookies),
+            (&conditions.query, &request.query),
+        ] {
+            verdicts.extend(list.iter().map(|condition| {
+                let mut values = pairs
+                    .iter()
+                    .filter(|(name, _)| *name == &*condition.name)
+                    .map(|(_, value)| *value);
+                match &condition.wanted {
+                    Wanted::Present => values.next().is_some(),
+                    Wanted::Absent => values.next().is_none(),
+                    Wanted::Value(wanted) => values.any(|value| value == &**wanted),
+                    Wanted::Regex(regex) => values.any(|value| value.contains(regex.as_str())),
+                }
+            }));
+        }
+        verdicts
+            .iter()
+            .all(|verdict| *verdict)
+            .then_some(verdicts.len())
     }
 
     /// Smaller is better: the kind, then the longer.
@@ -331,38 +563,125 @@ fn path_pattern() -> impl Strategy<Value = PathPattern> {
 
 fn any_rule() -> impl Strategy<Value = Rule> {
     let listeners = prop_oneof![Just(Vec::new()), subsequence(LISTENERS.to_vec(), 1..3)];
-    (vec(host_pattern(), 0..3), path_pattern(), listeners).prop_map(|(hosts, path, listeners)| {
-        Rule {
-            matcher: Matcher { hosts, path },
+    let conditions = prop_oneof![2 => Just(Conditions::default()), 1 => conditions()];
+    (
+        vec(host_pattern(), 0..3),
+        path_pattern(),
+        listeners,
+        conditions,
+    )
+        .prop_map(|(hosts, path, listeners, conditions)| Rule {
+            matcher: Matcher {
+                hosts,
+                path,
+                conditions: conditions.canonical(),
+            },
             listeners,
-        }
-    })
+        })
 }
 
-fn request() -> impl Strategy<Value = (String, String, usize)> {
+const METHODS: [&str; 3] = ["GET", "POST", "TRACE"];
+const NAMES: [&str; 2] = ["x", "yy"];
+const VALUES: [&str; 4] = ["", "1", "2", "12"];
+
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let condition = || {
+        let wanted = prop_oneof![
+            Just(Wanted::Present),
+            Just(Wanted::Absent),
+            select(VALUES.to_vec()).prop_map(|value| Wanted::Value(value.into())),
+            select(vec!["1", "2"]).prop_map(|text| Wanted::Regex(PathRegex::parse(text).unwrap())),
+        ];
+        (select(NAMES.to_vec()), wanted).prop_map(|(name, wanted)| Condition {
+            name: name.into(),
+            wanted,
+        })
+    };
+    let some = || vec(condition(), 0..2);
+    let methods = subsequence(METHODS.to_vec(), 0..3);
+    let clients = subsequence(vec!["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"], 0..2);
+    (methods, clients, some(), some(), some()).prop_map(
+        |(methods, clients, headers, cookies, query)| Conditions {
+            methods: methods.into_iter().map(Into::into).collect(),
+            clients: clients
+                .into_iter()
+                .map(|net| net.parse().unwrap())
+                .collect(),
+            headers,
+            cookies,
+            query,
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
     let host = prop_oneof![
         8 => name(),
         1 => name().prop_map(|name| format!("{name}.")),
         1 => name().prop_map(|name| format!(".{name}")),
         1 => Just(String::new()),
     ];
-    (host, raw_path(), select(LISTENERS.to_vec()))
+    let pairs = || vec((select(NAMES.to_vec()), select(VALUES.to_vec())), 0..3);
+    let clients = ["10.0.0.1", "10.1.0.1", "2001:db8::1", "192.0.2.1"];
+    let client = proptest::option::of(select(clients.to_vec()));
+    let more = (select(METHODS.to_vec()), client, pairs(), pairs(), pairs());
+    let place = (host, raw_path(), select(LISTENERS.to_vec()));
+    (place, more).prop_map(
+        |((host, path, listener), (method, client, headers, cookies, query))| Request {
+            host,
+            path,
+            listener,
+            method: method.to_owned(),
+            client: client.map(|client| client.parse().unwrap()),
+            headers,
+            cookies,
+            query,
+        },
+    )
 }
 
 proptest! {
     #[test]
     fn the_table_and_the_oracle_agree(rules in vec(any_rule(), 0..24), requests in vec(request(), 1..24)) {
         let table = table(&rules);
-        for (host, path, listener) in requests {
-            let told = oracle::find(&rules, host.as_bytes(), path.as_bytes(), listener);
-            prop_assert_eq!(found(&table, &host, &path, listener), told, "{} {} by {}", host, path, listener);
+        for request in requests {
+            let told = oracle::find(&rules, &request);
+            prop_assert_eq!(request.found(&table), told, "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn the_explanation_and_the_table_agree(rules in vec(any_rule(), 0..24), requests in vec(request(), 1..24)) {
+        let table = table(&rules);
+        for request in requests {
+            let found = request.ask(|asked| table.find(asked));
+            let told = explained(&rules, &request);
+            prop_assert_eq!(told.len(), rules.len());
+            let winners: Vec<RouteId> = told
+                .iter()
+                .filter(|line| line.verdict == Verdict::Takes)
+                .map(|line| line.route)
+                .collect();
+            prop_assert_eq!(&winners[..], found.as_slice(), "{:?}", request);
+            // Without the winner the first of those that it comes before takes the request.
+            let second = told.iter().find(|line| matches!(line.verdict, Verdict::Outranked(_)));
+            if let Some(RouteId(winner)) = found {
+                let mut others = rules.clone();
+                others.remove(winner as usize);
+                let told = second.map(|line| line.route.0 - u32::from(line.route.0 > winner));
+                prop_assert_eq!(oracle::find(&others, &request), told);
+            }
         }
     }
 
     #[test]
     fn no_bytes_are_too_odd(host in vec(any::<u8>(), 0..40), path in vec(select(b"/.%2fFeE5\x00\xffa".to_vec()), 0..40)) {
         let table = table(&[rule(&["*.a"], prefix("/a"), &[]), rule(&[], PathPattern::Any, &[])]);
-        prop_assert!(table.find(&host, &path, 0).is_some());
+        let head = Head::new();
+        let mut room = view::Room::new();
+        let path = view::of(&path, PathRules::default(), &mut room).unwrap();
+        let asked = Asked { host: &host, path, listener: 0, head: &head, client: None, trusted: false };
+        prop_assert!(table.find(&asked).is_some());
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 /// The byte that the two digits at the start of `text` stand for.
-fn escape(text: &[u8]) -> Option<u8> {
+pub(super) fn escape(text: &[u8]) -> Option<u8> {
     let digit = |index: usize| {
         let digit = char::from(*text.get(index)?).to_digit(16)?;
         u8::try_from(digit).ok()

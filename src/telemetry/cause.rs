@@ -43,6 +43,9 @@ causes! {
     BadRequest "bad-request":
         "the request is malformed or could be read in more than one way",
         "look at the client, or at what stands between it and the balancer; such requests are never passed on";
+    AmbiguousPath "ambiguous-path":
+        "the path can be read in more than one way, and the listener's `paths` refuse that; `%00` is always refused",
+        "look at the client; if the backend needs such paths, let the switch under `paths` of the listener keep or resolve them";
     HeaderTimeout "header-timeout":
         "the request head was not complete in time",
         "raise `timeouts.header` of the listener if honest clients are that slow";

@@ -15,6 +15,7 @@ use crate::plan::Listener;
 use crate::plan::listener::{
     Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls,
 };
+use crate::route::rules::{DotSegments, EncodedSlashes, Forward, PathRules, RepeatedSlashes};
 
 /// Compiles a listener; nothing comes out if it has no usable address.
 pub(super) fn listener(
@@ -29,6 +30,7 @@ pub(super) fn listener(
     let tls = scope
         .get("tls", &value.tls)
         .map(|tls| tls_settings(&tls, outside));
+    let paths = path_rules(scope.get("paths", &value.paths));
     let timeouts = timeouts(scope.get("timeouts", &value.timeouts));
     let limits = limits(scope.get("limits", &value.limits));
     Some(Listener {
@@ -37,6 +39,7 @@ pub(super) fn listener(
         tls,
         trusted_proxies,
         proxy_protocol,
+        paths,
         timeouts,
         limits,
     })
@@ -68,7 +71,7 @@ fn networks(given: &Given<'_, raw::Listener>) -> Vec<IpNet> {
 }
 
 /// A network, or one address, which is a network of one.
-fn network(written: &Given<'_, String>) -> Option<IpNet> {
+pub(super) fn network(written: &Given<'_, String>) -> Option<IpNet> {
     let text = written.value.as_str();
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(IpNet::from(address));
@@ -177,6 +180,34 @@ fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option
             }
             None
         }
+    }
+}
+
+fn path_rules(given: Option<Given<'_, raw::Paths>>) -> PathRules {
+    let defaults = PathRules::default();
+    let Some(Given { value, scope, .. }) = given else {
+        return defaults;
+    };
+    PathRules {
+        dot_segments: scope.word(
+            "dot_segments",
+            &value.dot_segments,
+            defaults.dot_segments,
+            &DotSegments::WORDS,
+        ),
+        repeated_slashes: scope.word(
+            "repeated_slashes",
+            &value.repeated_slashes,
+            defaults.repeated_slashes,
+            &RepeatedSlashes::WORDS,
+        ),
+        encoded_slashes: scope.word(
+            "encoded_slashes",
+            &value.encoded_slashes,
+            defaults.encoded_slashes,
+            &EncodedSlashes::WORDS,
+        ),
+        forward: scope.word("forward", &value.forward, defaults.forward, &Forward::WORDS),
     }
 }
 

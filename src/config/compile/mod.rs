@@ -5,12 +5,13 @@
 //! error goes on with a default, so that one run finds all of them; a plan made along with errors is thrown away.
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
-//! [`process`], [`listener`], [`route`], [`pool`], [`sticky`]; here what goes over all files: names and addresses that
+//! [`process`], [`listener`], [`route`] with [`conditions`], [`pool`], [`sticky`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
 
 mod address;
+mod conditions;
 mod listener;
 mod pool;
 mod process;

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Names;
 use super::scope::Given;
+use super::{Names, conditions};
 use crate::config::problem::{Finding, Mark};
 use crate::config::raw::route as raw;
 use crate::plan::Route;
-use crate::route::{HostPattern, Matcher, PathPattern};
+use crate::route::{Conditions, HostPattern, Matcher, PathPattern};
 
 /// Compiles all routes; `used` notes the pools that they lead to.
 pub(super) fn routes<'a>(
@@ -51,13 +51,15 @@ pub(super) fn routes<'a>(
         .collect()
 }
 
-/// Nothing if a host or the path is wrong: half a matcher would match what was not meant.
+/// Nothing if a host, the path or a condition is wrong: half a matcher would match what was not meant.
 fn matcher(given: &Given<'_, raw::Route>) -> Option<Matcher> {
     let hosts = hosts(given);
     let path = path(given);
+    let conditions = conditions::conditions(given);
     Some(Matcher {
         hosts: hosts?,
         path: path?,
+        conditions: conditions?,
     })
 }
 
@@ -223,8 +225,9 @@ struct Earlier<'a> {
     by_host_and_path: HashMap<Key, Vec<Taker<'a>>>,
 }
 
-/// A host, the kind of a path and its text.
-type Key = (String, &'static str, String);
+/// A host, the kind of a path, its text, and what else is asked: routes that differ in that leave something to each
+/// other, for those that ask for more come first.
+type Key = (String, &'static str, String, Option<Arc<Conditions>>);
 
 /// The listeners of a route, none for all, and its place.
 type Taker<'a> = (Vec<usize>, Mark<'a>);
@@ -265,12 +268,15 @@ fn keys(matcher: &Matcher) -> Vec<Key> {
     };
     let path = matcher.path.to_string();
     if matcher.hosts.is_empty() {
-        return vec![(String::new(), kind, path)];
+        return vec![(String::new(), kind, path, matcher.conditions.clone())];
     }
     matcher
         .hosts
         .iter()
-        .map(|host| (host.to_string(), kind, path.clone()))
+        .map(|host| {
+            let conditions = matcher.conditions.clone();
+            (host.to_string(), kind, path.clone(), conditions)
+        })
         .collect()
 }
 

@@ -262,7 +262,9 @@ impl<'a> Scope<'a> {
                         (Found::String, Found::Integer | Found::Float | Found::Boolean) => {
                             finding.help("put it in quotes")
                         }
-                        (Found::Integer, Found::String) => finding.help("leave the quotes out"),
+                        (Found::Integer | Found::Boolean, Found::String) => {
+                            finding.help("leave the quotes out")
+                        }
                         (Found::Array, Found::String | Found::Table) => {
                             finding.help("put it in brackets: [ .. ]")
                         }

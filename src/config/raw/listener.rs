@@ -13,6 +13,7 @@ pub(crate) struct Listener {
     pub(crate) trusted_proxies: Field<List<String>>,
     pub(crate) proxy_protocol: Field<String>,
     pub(crate) tls: Field<Tls>,
+    pub(crate) paths: Field<Paths>,
     pub(crate) timeouts: Field<Timeouts>,
     pub(crate) limits: Field<Limits>,
 }
@@ -28,6 +29,15 @@ pub(crate) struct Tls {
 pub(crate) struct Certificate {
     pub(crate) certificate: Field<String>,
     pub(crate) key: Field<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Paths {
+    pub(crate) dot_segments: Field<String>,
+    pub(crate) repeated_slashes: Field<String>,
+    pub(crate) encoded_slashes: Field<String>,
+    pub(crate) forward: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,7 +60,7 @@ pub(crate) struct Limits {
     pub(crate) body_rate: Field<String>,
 }
 
-tables!(Listener, Tls, Certificate, Timeouts, Limits,);
+tables!(Listener, Tls, Certificate, Paths, Timeouts, Limits,);
 
 /// A head is one round trip on the worst of networks; more is a client that holds a connection for nothing.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

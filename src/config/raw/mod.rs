@@ -74,9 +74,11 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["listeners", _] => fields_of::<listener::Listener>(),
         ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
         ["listeners", _, "tls", "certificates", _] => fields_of::<listener::Certificate>(),
+        ["listeners", _, "paths"] => fields_of::<listener::Paths>(),
         ["listeners", _, "timeouts"] => fields_of::<listener::Timeouts>(),
         ["listeners", _, "limits"] => fields_of::<listener::Limits>(),
         ["routes", _] => fields_of::<route::Route>(),
+        ["routes", _, "headers" | "query" | "cookies", _] => fields_of::<route::Condition>(),
         ["pools", _] => fields_of::<pool::Pool>(),
         ["pools", _, "hash"] => fields_of::<pool::Hash>(),
         ["pools", _, "backends", _] => fields_of::<pool::Backend>(),
@@ -126,7 +128,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 17] = [
+        let tables: [&[&str]; 19] = [
             &[],
             &["server"],
             &["server", "shutdown"],
@@ -136,9 +138,11 @@ mod tests {
             &["listeners", "*"],
             &["listeners", "*", "tls"],
             &["listeners", "*", "tls", "certificates", "*"],
+            &["listeners", "*", "paths"],
             &["listeners", "*", "timeouts"],
             &["listeners", "*", "limits"],
             &["routes", "*"],
+            &["routes", "*", "headers", "*"],
             &["pools", "*"],
             &["pools", "*", "hash"],
             &["pools", "*", "backends", "*"],

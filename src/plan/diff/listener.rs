@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Change, Lines, Pair, Subject, matched, set};
 use crate::plan::Listener;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls};
+use crate::route::PathRules;
 
 pub(super) fn listeners(old: &[Arc<Listener>], new: &[Arc<Listener>], changes: &mut Vec<Change>) {
     for (name, pair) in matched(old, new, |listener| &listener.name) {
@@ -40,6 +41,35 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
         &new.proxy_protocol,
         |word: &ProxyProtocol| word.as_str().to_owned(),
     );
+    let (
+        PathRules {
+            dot_segments,
+            repeated_slashes,
+            encoded_slashes,
+            forward,
+        },
+        after,
+    ) = (old.paths, new.paths);
+    for (label, old, new) in [
+        (
+            "paths.dot_segments",
+            dot_segments.as_str(),
+            after.dot_segments.as_str(),
+        ),
+        (
+            "paths.repeated_slashes",
+            repeated_slashes.as_str(),
+            after.repeated_slashes.as_str(),
+        ),
+        (
+            "paths.encoded_slashes",
+            encoded_slashes.as_str(),
+            after.encoded_slashes.as_str(),
+        ),
+        ("paths.forward", forward.as_str(), after.forward.as_str()),
+    ] {
+        lines.compare(label, &old, &new, |word| (*word).to_owned());
+    }
     let (ListenerTimeouts { header, idle, body }, after) = (old.timeouts, new.timeouts);
     lines.durations([
         ("timeouts.header", header, after.header),

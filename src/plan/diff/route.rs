@@ -34,6 +34,8 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
                     &path_text(&new.matcher.path),
                     String::clone,
                 );
+                let asks = (conditions_text(&old.matcher), conditions_text(&new.matcher));
+                lines.compare("conditions", &asks.0, &asks.1, String::clone);
                 let names = (listeners_text(old_plan, old), listeners_text(new_plan, new));
                 lines.compare("listeners", &names.0, &names.1, String::clone);
                 lines.compare(
@@ -76,6 +78,11 @@ fn path_text(path: &PathPattern) -> String {
         PathPattern::Prefix(path) => format!("{path} and below"),
         PathPattern::Regex(regex) => format!("regex {}", regex.as_str()),
     }
+}
+
+fn conditions_text(matcher: &Matcher) -> String {
+    let conditions = matcher.conditions.as_ref();
+    conditions.map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
 /// Names, not indexes: those move when a listener is added before.

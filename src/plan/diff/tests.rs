@@ -49,6 +49,7 @@ fn web(name: &str, address: &str) -> Listener {
         tls: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         proxy_protocol: ProxyProtocol::Off,
+        paths: Default::default(),
         timeouts: ListenerTimeouts {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),
@@ -72,6 +73,7 @@ fn to(name: &str, prefix: &str, pool: usize) -> Route {
         matcher: Matcher {
             hosts: Vec::new(),
             path: PathPattern::Prefix(prefix.into()),
+            conditions: None,
         },
         listeners: Vec::new(),
         pool,

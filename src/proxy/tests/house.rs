@@ -256,6 +256,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
         matcher: Matcher {
             hosts: Vec::new(),
             path: PathPattern::Any,
+            conditions: None,
         },
         listeners: Vec::new(),
         pool: 0,
@@ -289,6 +290,7 @@ fn listener() -> Listener {
         tls: None,
         trusted_proxies: Vec::new(),
         proxy_protocol: ProxyProtocol::Off,
+        paths: Default::default(),
         timeouts: ListenerTimeouts {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),

@@ -1,0 +1,25 @@
+//! The path that the backend gets, where the listener wants it resolved.
+
+use std::borrow::Cow;
+
+use super::admit::Admitted;
+use crate::message::Head;
+use crate::route::resolved;
+use crate::route::rules::{Forward, PathRules};
+
+/// Brings the path into resolved form under `forward = "normalised"`; the query stays as it is. What routes have
+/// seen is not changed by that.
+pub(super) fn normalise(head: &mut Head, admitted: &Admitted, rules: PathRules) {
+    if rules.forward == Forward::Raw {
+        return;
+    }
+    let range = admitted.authority.path_range();
+    let target = head.target();
+    let path = target.get(range.clone()).unwrap_or_default();
+    // What is ambiguous has been refused before there was a route.
+    let Ok(Cow::Owned(mut new)) = resolved(path, rules) else {
+        return;
+    };
+    new.extend_from_slice(target.get(range.end..).unwrap_or_default());
+    head.set_target(&new);
+}
