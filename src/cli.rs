@@ -1,5 +1,7 @@
 //! The command line: what each command does and which code it exits with.
 
+mod explain;
+
 use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,6 +58,11 @@ enum Command {
         after_help = "Example:\n  forecourt demo --for 5m\n\nExit codes: 0 ended, 1 failed to start"
     )]
     Demo(Demo),
+    /// Say which route and backend would take a request, and why not the others.
+    #[command(
+        after_help = "Example:\n  forecourt explain https://shop.example/cart --header 'Cookie: beta=yes' --config config/routing.toml\n\nExit codes: 0 a route takes it, 1 none would, 2 bad configuration"
+    )]
+    Explain(explain::Explain),
     /// Show the pools and backends of a running instance.
     #[command(
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
@@ -87,6 +94,7 @@ impl Cli {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error),
             },
+            Command::Explain(explain) => explain.execute(self.color),
             Command::Status { admin, json } => status(&admin, json),
         }
     }
