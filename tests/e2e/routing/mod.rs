@@ -1,9 +1,12 @@
 //! Which route and pool take a request, and how backends and listeners are reached.
 //!
-//! `matching`: hosts, paths, listeners. `addresses`: IPv6, Unix sockets, names.
+//! `matching`: hosts, paths, listeners. `conditions`: methods, headers, query, cookies, clients. `paths`: how a
+//! listener reads a path. `addresses`: IPv6, Unix sockets, names.
 
 mod addresses;
+mod conditions;
 mod matching;
+mod paths;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -24,10 +27,17 @@ pub(super) struct Site {
 impl Site {
     #[track_caller]
     pub(super) fn with(routes: &[(&str, &str)]) -> Self {
+        Self::behind("", routes)
+    }
+
+    /// With more keys of the listener.
+    #[track_caller]
+    pub(super) fn behind(keys: &str, routes: &[(&str, &str)]) -> Self {
         let origins: Vec<_> = routes.iter().map(|(name, _)| Origin::named(name)).collect();
-        let listeners =
-            "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n";
-        let balancer = Balancer::start(&(listeners.to_owned() + &table(routes) + &pools(&origins)));
+        let listeners = format!(
+            "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n{keys}\n"
+        );
+        let balancer = Balancer::start(&(listeners + &table(routes) + &pools(&origins)));
         Self { balancer, origins }
     }
 
