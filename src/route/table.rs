@@ -3,12 +3,17 @@
 //! Host, path and listener are found by hashing, level by level in the order of precedence that the
 //! room's story writes down. Within one place of the table (one host, one path) what is left to decide
 //! is the listener, the conditions and the position, so each place holds a short list, best first.
+//!
+//! What a search costs among very many routes is memory that no cache holds. So a host's name stands in its
+//! bucket, and beside it what most hosts have and nothing else: a prefix `/`, or no path.
 
 use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::AHasher;
 use smallvec::SmallVec;
 
 use super::host::HostPattern;
@@ -22,24 +27,37 @@ pub struct RouteId(pub u32);
 /// All routes of a configuration, made to be searched. Immutable.
 #[derive(Default)]
 pub struct RouteTable {
-    hosts: AHashMap<Box<[u8]>, Paths>,
+    hosts: Map<Paths>,
     /// By suffix, its first dot included.
-    wildcards: AHashMap<Box<[u8]>, Paths>,
+    wildcards: Map<Paths>,
     longest_suffix: usize,
     any_host: Paths,
     routes: u32,
 }
 
+/// By a name or a path. Whoever asks adds nothing, so the seeds need not be secret: a client cannot make keys collide
+/// that the operator has not written.
+type Map<V> = HashMap<SmallVec<[u8; 24]>, V, BuildHasherDefault<AHasher>>;
+
 /// The routes of one host.
 #[derive(Default)]
 struct Paths {
-    exact: AHashMap<Box<[u8]>, Choices>,
+    /// Those that are more particular than the next two; nearly always absent.
+    particular: Option<Box<Particular>>,
+    /// The prefix `/`.
+    root: Choices,
+    any: Choices,
+}
+
+/// The routes of one host and some paths.
+#[derive(Default)]
+struct Particular {
+    exact: Map<Choices>,
     regexes: Vec<(PathRegex, Choice)>,
-    /// Without the slash at their end, so that `/` is the empty one.
-    prefixes: AHashMap<Box<[u8]>, Choices>,
+    /// Without the slash at their end.
+    prefixes: Map<Choices>,
     /// The lengths that prefixes have, each once, longest first.
     prefix_lengths: Vec<usize>,
-    any: Choices,
 }
 
 /// The routes of one host and path, best first.
@@ -49,9 +67,16 @@ struct Choices(SmallVec<[Choice; 1]>);
 #[derive(Clone)]
 struct Choice {
     route: RouteId,
-    /// Absent for every listener.
-    listeners: Option<Arc<[usize]>>,
-    /// Absent if nothing else is asked.
+    /// Absent if nothing is asked besides host and path.
+    terms: Option<Arc<Terms>>,
+}
+
+/// What a route asks besides host and path. One memory for all routes that ask for the same, so that it stays in the
+/// cache: many routes ask for few things.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Terms {
+    /// Empty for every listener.
+    listeners: Box<[usize]>,
     conditions: Option<Arc<Conditions>>,
 }
 
@@ -64,12 +89,10 @@ impl RouteTable {
         table.routes = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
         // So that everywhere the order of insertion is that of precedence. The sort is stable, and position comes last.
         ranked.sort_by_key(|(_, (matcher, listeners))| rank(matcher, listeners));
+        let mut known = HashSet::new();
         for (route, (matcher, listeners)) in ranked {
-            let choice = Choice {
-                route,
-                listeners: (!listeners.is_empty()).then(|| listeners.into()),
-                conditions: matcher.conditions.clone(),
-            };
+            let terms = Terms::of(matcher, listeners, &mut known);
+            let choice = Choice { route, terms };
             table.insert(matcher, &choice);
         }
         table.seal();
@@ -114,7 +137,8 @@ impl RouteTable {
                 HostPattern::Exact(name) => (&mut self.hosts, name),
                 HostPattern::Wildcard(suffix) => (&mut self.wildcards, suffix),
             };
-            let name = name.to_ascii_lowercase().into_bytes().into_boxed_slice();
+            let mut name = SmallVec::from_slice(name.as_bytes());
+            name.make_ascii_lowercase();
             map.entry(name).or_default().insert(&matcher.path, choice);
         }
     }
@@ -135,12 +159,62 @@ impl RouteTable {
 
 impl Paths {
     fn find(&self, asked: &Asked<'_>) -> Option<RouteId> {
+        self.particular
+            .as_ref()
+            .and_then(|particular| particular.find(asked))
+            .or_else(|| {
+                let below = matches!(asked.path, [] | [b'/', ..]);
+                below.then(|| self.root.find(asked)).flatten()
+            })
+            .or_else(|| self.any.find(asked))
+    }
+
+    fn insert(&mut self, pattern: &PathPattern, choice: &Choice) {
+        let mut room = view::Room::new();
+        let particular = &mut self.particular;
+        match pattern {
+            PathPattern::Any => self.any.insert(choice),
+            PathPattern::Exact(path) => {
+                let path = view::of_pattern(path, &mut room);
+                let exact = &mut particular.get_or_insert_default().exact;
+                exact.entry(path.into()).or_default().insert(choice);
+            }
+            PathPattern::Prefix(prefix) => {
+                let prefix = view::of_pattern(prefix, &mut room);
+                match prefix.strip_suffix(b"/").unwrap_or(prefix) {
+                    b"" => self.root.insert(choice),
+                    prefix => {
+                        let prefixes = &mut particular.get_or_insert_default().prefixes;
+                        prefixes.entry(prefix.into()).or_default().insert(choice);
+                    }
+                }
+            }
+            PathPattern::Regex(regex) => {
+                let regexes = &mut particular.get_or_insert_default().regexes;
+                regexes.push((regex.clone(), choice.clone()));
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        if let Some(particular) = &mut self.particular {
+            let lengths = particular.prefixes.keys().map(SmallVec::len);
+            let mut lengths: Vec<usize> = lengths.collect();
+            lengths.sort_unstable_by(|one, other| other.cmp(one));
+            lengths.dedup();
+            lengths.shrink_to_fit();
+            particular.prefix_lengths = lengths;
+        }
+    }
+}
+
+impl Particular {
+    fn find(&self, asked: &Asked<'_>) -> Option<RouteId> {
         self.exact
             .get(asked.path)
             .and_then(|choices| choices.find(asked))
             .or_else(|| self.find_regex(asked))
             .or_else(|| self.find_prefix(asked))
-            .or_else(|| self.any.find(asked))
     }
 
     fn find_regex(&self, asked: &Asked<'_>) -> Option<RouteId> {
@@ -163,34 +237,6 @@ impl Paths {
             .filter_map(|length| self.prefixes.get(&path[..*length]))
             .find_map(|choices| choices.find(asked))
     }
-
-    fn insert(&mut self, pattern: &PathPattern, choice: &Choice) {
-        let mut room = view::Room::new();
-        match pattern {
-            PathPattern::Any => self.any.insert(choice),
-            PathPattern::Exact(path) => {
-                let path = view::of_pattern(path, &mut room);
-                self.exact.entry(path.into()).or_default().insert(choice);
-            }
-            PathPattern::Prefix(prefix) => {
-                let prefix = view::of_pattern(prefix, &mut room);
-                let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
-                self.prefixes
-                    .entry(prefix.into())
-                    .or_default()
-                    .insert(choice);
-            }
-            PathPattern::Regex(regex) => self.regexes.push((regex.clone(), choice.clone())),
-        }
-    }
-
-    fn seal(&mut self) {
-        self.prefix_lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
-        self.prefix_lengths
-            .sort_unstable_by(|one, other| other.cmp(one));
-        self.prefix_lengths.dedup();
-        self.prefix_lengths.shrink_to_fit();
-    }
 }
 
 impl Choices {
@@ -206,13 +252,13 @@ impl Choices {
     fn insert(&mut self, choice: &Choice) {
         // Insertion is by precedence, so those without conditions that name listeners or not stand together at the end.
         let mut earlier = self.0.iter().rev().take_while(|earlier| {
-            earlier.conditions.is_none()
-                && earlier.listeners.is_some() == choice.listeners.is_some()
+            !earlier.has_conditions() && earlier.terms.is_some() == choice.terms.is_some()
         });
-        let adds = match (&choice.conditions, &choice.listeners) {
-            (Some(_), _) => true,
-            (None, None) => earlier.next().is_none(),
-            (None, Some(listeners)) => !listeners
+        let adds = match &choice.terms {
+            _ if choice.has_conditions() => true,
+            None => earlier.next().is_none(),
+            Some(terms) => !terms
+                .listeners
                 .iter()
                 .all(|listener| earlier.clone().any(|earlier| earlier.serves(*listener))),
         };
@@ -224,15 +270,45 @@ impl Choices {
 
 impl Choice {
     fn serves(&self, listener: usize) -> bool {
-        self.listeners
+        self.terms
             .as_ref()
-            .is_none_or(|listeners| listeners.contains(&listener))
+            .is_none_or(|terms| terms.listeners.is_empty() || terms.listeners.contains(&listener))
     }
 
     fn is_met_by(&self, asked: &Asked<'_>) -> bool {
-        self.conditions
+        let conditions = self
+            .terms
             .as_ref()
-            .is_none_or(|conditions| conditions.hold(asked))
+            .and_then(|terms| terms.conditions.as_ref());
+        conditions.is_none_or(|conditions| conditions.hold(asked))
+    }
+
+    fn has_conditions(&self) -> bool {
+        self.terms
+            .as_ref()
+            .is_some_and(|terms| terms.conditions.is_some())
+    }
+}
+
+impl Terms {
+    fn of(
+        matcher: &Matcher,
+        listeners: &[usize],
+        known: &mut HashSet<Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        if listeners.is_empty() && matcher.conditions.is_none() {
+            return None;
+        }
+        let terms = Self {
+            listeners: listeners.into(),
+            conditions: matcher.conditions.clone(),
+        };
+        if let Some(known) = known.get(&terms) {
+            return Some(Arc::clone(known));
+        }
+        let terms = Arc::new(terms);
+        known.insert(Arc::clone(&terms));
+        Some(terms)
     }
 }
 
