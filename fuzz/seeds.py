@@ -398,6 +398,15 @@ def route_matchings():
     yield "several-hosts", b"R a.example,*.example,b exact /x\nR *.example prefix / 1\n1 a.example /x\n1 c.example /x\n0 b /x\n0 c /x"
     yield "same", b"R a prefix /x\nR a prefix /x/\nR a exact /x\nR a exact /x/\n0 a /x\n0 a /x/\n0 a /x/y"
     yield "regexes", b"R a regex b$\nR a regex ^/a\nR a regex (?i)SALE\nR - regex .\n0 a /ab\n0 a /x/sale\n0 c /\n0 c *"
+    asking = b"R - prefix / \nR - prefix /  h=x-canary:1\nR - prefix /  mGET mHEAD k=beta:yes\nR - prefix /  q~n:^1 c10.0.0.0/8\nR - any -  h-x q+flag\n"
+    yield "conditions", asking + b"M GET\n0 a /\nH X-Canary: 0\nH x-canary: 1\n0 a /?flag\nH Cookie: a=1; beta = yes\n0 a /?n=2&%6e=1+\nC 10.1.2.3\n0 a /?n=2&%6e=1+\n0 a *"
+    yield "strangers", b"R - any -  h+x-forwarded-for\nR - any -  h+x_real_ip\nR - any -  h+forwarded\nH X-Forwarded-For: 1\nH X_Real_IP: 1\nH Forwarded: for=a\n0 a /"
+    for dots in b"012":
+        for slashes in b"012":
+            for encoded in b"012":
+                rules = bytes([dots, slashes, encoded])
+                yield "rules-" + rules.decode(), b"R - prefix /p\nR - exact /a//b\nP " + rules + b"\n" + b"\n".join(
+                    b"0 a " + path for path in (b"/p/../a", b"//p//", b"/p%2f%2e%2E/x", b"/a/%5c", b"/a%00", b"/%", b"/%25%32%46", b"/a/..//b/.", b"/p%2F/x", b"/..", b""))
     yield "ipv6", b"R [2001:DB8::1] any\nR 192.0.2.1 any\n0 [2001:db8::1] /\n0 192.0.2.1 /\n0 192.0.2.1. /"
     yield "escapes", b"R - exact /caf\xc3\xa9\nR - prefix /a%2Fb\nR - prefix /100%25\n0 a /caf%C3%A9\n0 a /a%2fb/c\n0 a /a/b\n0 a /100%\n0 a /100%25/x\n0 a /100%2525"
 

@@ -118,6 +118,8 @@ fn commands_work_as_written() {
     std::fs::create_dir(folder.path().join("config")).expect("a folder");
     std::fs::write(folder.path().join("config/shop.toml"), replaced(&config))
         .expect("write the configuration");
+    let routing = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/routing.toml");
+    std::os::unix::fs::symlink(routing, folder.path().join("config/routing.toml")).expect("a link");
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
     std::os::unix::fs::symlink(deploy, folder.path().join("deploy")).expect("a link");
     let script = script(&ports[..5], &replaced(&blocks("sh")[1..].join("\n")));
@@ -136,6 +138,8 @@ fn commands_work_as_written() {
         "pool checkout",
         "forecourt_config_generation 1",
         ": good (1 listener",
+        "reads takes it, for the pool readers",
+        "office takes it, for the pool admin",
         "ExecStart=",
     ] {
         assert!(out.contains(expected), "no {expected:?} in\n{out}");
