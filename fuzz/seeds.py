@@ -411,12 +411,64 @@ def route_matchings():
     yield "escapes", b"R - exact /caf\xc3\xa9\nR - prefix /a%2Fb\nR - prefix /100%25\n0 a /caf%C3%A9\n0 a /a%2fb/c\n0 a /a/b\n0 a /100%\n0 a /100%25/x\n0 a /100%2525"
 
 
+def request_paths():
+    patterns = ["\x7f", "25", "1", "Z9"]
+    get = head("GET /next HTTP/1.1", "Host: a")
+    for index, (name, message) in enumerate(request_heads()):
+        if len(message) < 700:
+            yield name, patterns[index % 4].encode() + b"\n" + message + get
+    for index, (name, body) in enumerate(chunked_bodies()):
+        if len(body) < 700:
+            start = head("POST /chunks HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
+            yield f"body-{name}", patterns[index % 4].encode() + b"\n" + start + body + get
+    post = head("POST /b HTTP/1.1", "Host: a", "Content-Length: 5") + b"hello"
+    pipelines = {
+        "pipeline": get + post + get,
+        "pipeline-mixed": post + head("PUT /c HTTP/1.1", "Host: a", "Transfer-Encoding: chunked") + b"2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n" + get,
+        "pipeline-head": head("HEAD /h HTTP/1.1", "Host: a") + get,
+        "pipeline-close": head("GET / HTTP/1.1", "Host: a", "Connection: close") + get,
+        "pipeline-old": head("GET / HTTP/1.0", "Connection: keep-alive") + get,
+        "pipeline-expect": head("PUT /a HTTP/1.1", "Host: a", "Expect: 100-continue", "Content-Length: 2") + b"ab" + get,
+        "pipeline-refused": head("CONNECT a:1 HTTP/1.1", "Host: a:1") + get,
+        "pipeline-smuggled": head("POST / HTTP/1.1", "Host: a", "Content-Length: 44", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + get,
+        "pipeline-two-lengths": head("POST / HTTP/1.1", "Host: a", "Content-Length: 0", "Content-Length: 44") + get,
+        "pipeline-absolute": head("GET http://b?x HTTP/1.1", "Host: a") + head("OPTIONS http://b HTTP/1.1", "Host: a") + get,
+        "named-away": head("POST / HTTP/1.1", "Host: a", "Connection: content-length, host, x-a", "X-A: 1", "Content-Length: 2") + b"ab" + get,
+        "get-body": head("GET / HTTP/1.1", "Host: a", "Content-Length: 2") + b"ab" + get,
+    }
+    for index, (name, stream) in enumerate(pipelines.items()):
+        yield name, patterns[index % 4].encode() + b"\n" + stream
+
+
+def response_paths():
+    patterns = ["\x7f", "25", "1", "Z9"]
+    modes = ["cg1", "sg1", "rg1", "cg0", "ch1", "ce1", "sh0", "cp1", "sl1", "sg0", "rg0", "ck1", "sk1"]
+    number = 0
+    for name, message in response_heads():
+        for turn in range(3):
+            mode = modes[(number + turn * 4) % len(modes)]
+            yield f"{name}-{mode}", f"{patterns[(number + turn) % 4]}\n{mode}\n".encode() + message
+        number += 1
+    for name, body in chunked_bodies():
+        if len(body) < 700:
+            mode = modes[number % len(modes)]
+            start = head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Trailer: x-sum")
+            yield f"body-{name}", f"{patterns[number % 4]}\n{mode}\n".encode() + start + body
+            number += 1
+    whole = head("HTTP/1.1 200 OK", "Content-Length: 2") + b"ab"
+    for mode in modes:
+        yield f"left-over-{mode}", f"{chr(48 + len(whole))}\n{mode}\n".encode() + whole + head("HTTP/1.1 299 Evil", "Content-Length: 4") + b"evil"
+        yield f"silence-{mode}", f"9\n{mode}\n".encode()
+
+
 SEEDS = {
     "chunked_body": chunked_bodies,
     "configuration": configurations,
     "forwarded": forwardeds,
     "request_head": request_heads,
+    "request_path": request_paths,
     "response_head": response_heads,
+    "response_path": response_paths,
     "route_matching": route_matchings,
     "splitting": splittings,
     "proxy_protocol": proxy_protocols,

@@ -31,7 +31,7 @@ pub fn judge(bytes: &[u8]) {
     let obvious = obvious.expect("the obvious reader refuses this body");
     assert_eq!(length, obvious.length);
     assert_eq!(body.content, obvious.content);
-    assert!(body.trailers.map_or(0, |trailers| trailers.len()) <= obvious.trailers);
+    assert!(body.trailers.map_or(0, |trailers| trailers.len()) <= obvious.trailers.len());
 
     let stream = [HEAD, &bytes[..length], NEXT].concat();
     let seen = theirs::requests(stream);

@@ -5,9 +5,11 @@
 //! understand alike, to the same length. The product may be stricter than hyper, which repairs what can be
 //! repaired; each place where it may be more lenient stands in the judge, with its reason.
 //!
+//! Two judges, of [`wire`], let the whole product handle the bytes between sockets of their own.
+//!
 //! In reading order: [`ours`] and [`theirs`], the product and hyper, each made to read from memory; `oracle`,
 //! the second reader of `src/h1/tests`, shared as a file so that the product need not publish it; then the
-//! judges.
+//! judges; `wire`, shared with `tests/wire`, the engine of the whole path.
 
 pub mod chunked_body;
 pub mod configuration;
@@ -22,6 +24,8 @@ pub mod route_matching;
 pub mod splitting;
 pub mod sticky_cookie;
 pub mod theirs;
+#[path = "../../tests/wire/engine/mod.rs"]
+pub mod wire;
 
 /// The first line, without its end, and what is behind it. Inputs of several parts are lines, so that people
 /// can write and read them.

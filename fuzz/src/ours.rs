@@ -25,9 +25,17 @@ pub struct Body {
 /// # Errors
 /// If it is refused, or not whole.
 pub fn request(bytes: &[u8]) -> Result<(Head, usize), HeadError> {
-    let length = find(bytes)?;
+    request_within(bytes, &Limits::default())
+}
+
+/// The same with other limits.
+///
+/// # Errors
+/// If it is refused, or not whole.
+pub fn request_within(bytes: &[u8], limits: &Limits) -> Result<(Head, usize), HeadError> {
+    let length = find(bytes, limits)?;
     let mut head = Head::new();
-    parse_request(&bytes[..length], &Limits::default(), &mut head)?;
+    parse_request(&bytes[..length], limits, &mut head)?;
     Ok((head, length))
 }
 
@@ -36,9 +44,17 @@ pub fn request(bytes: &[u8]) -> Result<(Head, usize), HeadError> {
 /// # Errors
 /// If it is refused, or not whole.
 pub fn response(bytes: &[u8]) -> Result<(Head, usize), HeadError> {
-    let length = find(bytes)?;
+    response_within(bytes, &Limits::default())
+}
+
+/// The same with other limits.
+///
+/// # Errors
+/// If it is refused, or not whole.
+pub fn response_within(bytes: &[u8], limits: &Limits) -> Result<(Head, usize), HeadError> {
+    let length = find(bytes, limits)?;
     let mut head = Head::new();
-    parse_response(&bytes[..length], &Limits::default(), &mut head)?;
+    parse_response(&bytes[..length], limits, &mut head)?;
     Ok((head, length))
 }
 
@@ -98,8 +114,8 @@ pub fn body<'a>(framing: Framing, pieces: impl IntoIterator<Item = &'a [u8]>, bi
     }
 }
 
-fn find(bytes: &[u8]) -> Result<usize, HeadError> {
+fn find(bytes: &[u8], limits: &Limits) -> Result<usize, HeadError> {
     HeadScan::default()
-        .find(bytes, &Limits::default())?
+        .find(bytes, limits)?
         .ok_or(HeadError::Length)
 }

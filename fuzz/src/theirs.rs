@@ -29,6 +29,17 @@ pub struct SeenRequest {
     pub fields: HeaderMap,
     /// The content, if it was sound and whole.
     pub content: Option<Vec<u8>>,
+    /// The trailers behind it.
+    pub trailers: HeaderMap,
+}
+
+/// How a connection ends behind its last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By the end of the stream.
+    Fin,
+    /// By a reset.
+    Reset,
 }
 
 /// A response as hyper's client read it.
@@ -42,6 +53,8 @@ pub struct SeenResponse {
     pub fields: HeaderMap,
     /// The content, if it was sound and whole.
     pub content: Option<Vec<u8>>,
+    /// The trailers behind it.
+    pub trailers: HeaderMap,
 }
 
 /// The requests that a client sent which sends these bytes and no more.
@@ -51,19 +64,22 @@ pub fn requests(bytes: Vec<u8>) -> Vec<SeenRequest> {
         let seen = Rc::clone(&seen);
         async move {
             let (head, body) = request.into_parts();
-            let content = body.collect().await.ok();
+            let (content, trailers) = whole(body).await;
             seen.borrow_mut().push(SeenRequest {
                 method: head.method,
                 target: head.uri,
                 version: head.version,
                 fields: head.headers,
-                content: content.map(|content| content.to_bytes().to_vec()),
+                content,
+                trailers,
             });
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.header_read_timeout(None).half_close(true);
+    // What reaches a backend has the fields that a proxy adds too.
+    server.max_headers(MOST_FIELDS);
     let wire = Wire::new(vec![bytes]);
     drive(server.serve_connection(wire, service));
     seen.take()
@@ -71,17 +87,29 @@ pub fn requests(bytes: Vec<u8>) -> Vec<SeenRequest> {
 
 /// The responses to one request of this method for each of `parts`; a part comes when its request has gone.
 pub fn responses(method: &Method, parts: Vec<Vec<u8>>) -> Vec<SeenResponse> {
-    let count = parts.len();
+    let methods = vec![method.clone(); parts.len()];
+    responses_to(&methods, parts, End::Fin)
+}
+
+/// The responses to requests of these methods. Each has its part, which comes when its request has gone;
+/// behind the last one the connection ends so.
+pub fn responses_to(methods: &[Method], parts: Vec<Vec<u8>>, end: End) -> Vec<SeenResponse> {
     let mut seen = Vec::new();
     let exchange = async {
-        let wire = Wire::after_requests(parts);
-        let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(wire).await else {
+        let wire = Wire {
+            gated: true,
+            end,
+            ..Wire::new(parts)
+        };
+        let mut client = hyper::client::conn::http1::Builder::new();
+        client.max_headers(MOST_FIELDS);
+        let Ok((mut sender, connection)) = client.handshake(wire).await else {
             return;
         };
         let mut connection = pin!(connection);
         let mut ended = false;
         let mut asking = pin!(async {
-            for _ in 0..count {
+            for method in methods {
                 let request = Request::builder().method(method).header("host", "a");
                 let request = request.body(Empty::<Bytes>::new()).expect("it is sound");
                 if sender.ready().await.is_err() {
@@ -91,12 +119,13 @@ pub fn responses(method: &Method, parts: Vec<Vec<u8>>) -> Vec<SeenResponse> {
                     return;
                 };
                 let (head, body) = response.into_parts();
-                let content = body.collect().await.ok();
+                let (content, trailers) = whole(body).await;
                 seen.push(SeenResponse {
                     status: head.status,
                     version: head.version,
                     fields: head.headers,
-                    content: content.map(|content| content.to_bytes().to_vec()),
+                    content,
+                    trailers,
                 });
             }
         });
@@ -108,6 +137,15 @@ pub fn responses(method: &Method, parts: Vec<Vec<u8>>) -> Vec<SeenResponse> {
     };
     drive(exchange);
     seen
+}
+
+/// Reads a body to its end; gives its content, if it was sound and whole, and its trailers.
+async fn whole(body: Incoming) -> (Option<Vec<u8>>, HeaderMap) {
+    let Ok(body) = body.collect().await else {
+        return (None, HeaderMap::new());
+    };
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    (Some(body.to_bytes().to_vec()), trailers)
 }
 
 /// Polls a future that waits for nothing but itself.
@@ -130,6 +168,7 @@ struct Wire {
     /// Whether a part waits for a request, and how many have come and gone.
     gated: bool,
     begun: usize,
+    end: End,
 }
 
 impl Wire {
@@ -141,13 +180,7 @@ impl Wire {
             written: Vec::new(),
             gated: false,
             begun: 0,
-        }
-    }
-
-    fn after_requests(parts: Vec<Vec<u8>>) -> Self {
-        Self {
-            gated: true,
-            ..Self::new(parts)
+            end: End::Fin,
         }
     }
 
@@ -171,6 +204,8 @@ impl Read for Wire {
             if let Some(part) = self.parts.next() {
                 self.begun += 1;
                 (self.part, self.at) = (part, 0);
+            } else if self.end == End::Reset {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
         }
         let length = room.remaining().min(self.part.len() - self.at);
@@ -203,3 +238,6 @@ impl Write for Wire {
 
 /// Far more than any message needs; a future that is not ready by then waits for what will not come.
 const MOST_POLLS: usize = 1000;
+
+/// Fields of a head, more than the product takes from clients or backends.
+const MOST_FIELDS: usize = 300;

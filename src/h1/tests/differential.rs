@@ -181,7 +181,7 @@ fn compare_bodies(bytes: &[u8]) {
             assert_eq!(ours.length, Ok(theirs.length), "{shown}");
             assert_eq!(ours.content, theirs.content, "{shown}");
             assert!(
-                ours.trailers.map_or(0, |trailers| trailers.len()) <= theirs.trailers,
+                ours.trailers.map_or(0, |trailers| trailers.len()) <= theirs.trailers.len(),
                 "{shown}"
             );
         }

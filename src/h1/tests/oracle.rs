@@ -18,11 +18,11 @@ pub(super) enum Frame {
     Chunked,
 }
 
-/// A chunked body as the second reader sees it: content, names of trailers, bytes in all.
+/// A chunked body as the second reader sees it: content, trailers, bytes in all.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunked {
     pub(super) content: Vec<u8>,
-    pub(super) trailers: usize,
+    pub(super) trailers: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) length: usize,
 }
 
@@ -122,14 +122,14 @@ pub(super) fn chunked(bytes: &[u8]) -> Option<Chunked> {
         content.extend_from_slice(rest.get(..size)?);
         rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }
-    let mut trailers = 0;
+    let mut trailers = Vec::new();
     loop {
         let (line, behind) = line(rest)?;
         rest = behind;
         if line.is_empty() {
             break;
         }
-        let (name, _) = field(line)?;
+        let (name, value) = field(line)?;
         let disguised = [&b"content_length"[..], b"transfer_encoding"];
         if disguised
             .iter()
@@ -137,10 +137,10 @@ pub(super) fn chunked(bytes: &[u8]) -> Option<Chunked> {
         {
             return None;
         }
-        trailers += 1;
+        trailers.push((name, value));
     }
     let length = bytes.len() - rest.len();
-    (trailers <= 32).then_some(Chunked {
+    (trailers.len() <= 32).then_some(Chunked {
         content,
         trailers,
         length,
@@ -148,7 +148,7 @@ pub(super) fn chunked(bytes: &[u8]) -> Option<Chunked> {
 }
 
 /// The lines of a head without the empty one at its end, which has to be the only empty one.
-fn lines(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn lines(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut found = Vec::new();
     let mut rest = bytes;
     loop {
@@ -170,7 +170,7 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line, rest.strip_prefix(b"\r\n")?))
 }
 
-fn field(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) fn field(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     let sound = value
