@@ -70,6 +70,11 @@ pub(super) async fn deliver<B: AnswerBody>(
         way.wire.borrow_mut().output.append(),
     );
     worker.give_head(head);
+    if coding == Coding::UntilClose {
+        // Nothing but a reset tells this client that the end it sees is not the end, whatever cuts the answer:
+        // the backend, a stall, the client's own upload, our own end.
+        way.wire.borrow().stream.reset_on_close(true);
+    }
     let mut delivery = Delivery {
         way: &way,
         pump: Pump::new(coding),
@@ -83,18 +88,16 @@ pub(super) async fn deliver<B: AnswerBody>(
     let upload = delivery.upload;
     let now = Instant::now();
     body.end(ending, now.into_std());
+    if ending == Ending::Delivered && coding == Coding::UntilClose {
+        way.wire.borrow().stream.reset_on_close(false);
+    }
     match ending {
         Ending::Delivered if upload != Some(Upload::Whole) => Outcome::Linger,
         Ending::Delivered if keep_alive => Outcome::Clean(now),
         Ending::Delivered => Outcome::Close,
-        Ending::SourceFailed(_) if coding == Coding::UntilClose => {
-            // Nothing but a reset tells this client that the end it sees is not the end.
-            way.wire.borrow().stream.reset_on_close();
-            Outcome::Broken
-        }
         Ending::ClientStalled => {
             // What waits in the system's memory would hold it for as long as the client likes.
-            way.wire.borrow().stream.reset_on_close();
+            way.wire.borrow().stream.reset_on_close(true);
             Outcome::Broken
         }
         Ending::ClientGone | Ending::SourceFailed(_) => Outcome::Broken,

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
@@ -141,13 +142,14 @@ impl Stream {
         }
     }
 
-    /// Makes the coming close a reset, for a peer that would take an end for the end of the message.
-    pub fn reset_on_close(&self) {
-        let now = Some(std::time::Duration::ZERO);
+    /// Makes the coming close a reset, for a peer that would take an end for the end of the message; or an
+    /// end again.
+    pub fn reset_on_close(&self, reset: bool) {
+        let linger = reset.then_some(Duration::ZERO);
         // If it fails the connection is dead already.
         let _ = match self {
-            Self::Tcp(stream) => SockRef::from(stream).set_linger(now),
-            Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(now),
+            Self::Tcp(stream) => SockRef::from(stream).set_linger(linger),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0).set_linger(linger),
             Self::Unix(_) => Ok(()),
         };
     }
@@ -229,7 +231,6 @@ fn peek_into(socket: impl AsFd, room: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use super::*;
     use crate::worker::Buffers;

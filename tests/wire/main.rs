@@ -32,6 +32,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use engine::responses::Case;
 use engine::{requests, responses};
 
 /// A few seconds, always the same; `FORECOURT_DRILL=full` makes it long and random, as does
@@ -90,4 +91,17 @@ fn the_seeds_of_the_fuzzers_hold() {
             judge(&fs::read(&path).expect("it can be read"));
         }
     }
+}
+
+/// A client that is told of the end by the end of its connection must not take for whole what was cut for
+/// its own sake, here because it does not send the rest of its request.
+#[test]
+fn an_answer_until_the_end_that_its_request_cuts_shows_as_cut() {
+    responses::judge_case(&Case {
+        pattern: b"9".to_vec(),
+        stream: b"HTTP/1.1 200 OK\r\n\r\nsome of it".to_vec(),
+        then: b's',
+        asked: b'l',
+        old: true,
+    });
 }
