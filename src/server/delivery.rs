@@ -83,6 +83,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         watch: Watch::new(worker),
         written: way.wire.borrow().output.written(),
         stalled: false,
+        ended: false,
     };
     let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
     let upload = delivery.upload;
@@ -115,6 +116,8 @@ struct Delivery<'a> {
     written: u64,
     /// Whether the deadline of a stall is running that is not the client's.
     stalled: bool,
+    /// Whether our side has been ended while the upload goes on.
+    ended: bool,
 }
 
 impl Delivery<'_> {
@@ -152,9 +155,22 @@ impl Delivery<'_> {
         if self.pump.is_done() && self.upload.is_some() {
             return Poll::Ready(Ending::Delivered);
         }
+        self.end_early(cx);
         let written = self.way.wire.borrow().output.written();
         let taken = written - std::mem::replace(&mut self.written, written);
         self.poll_stall(cx, uploaded + taken)
+    }
+
+    /// Ends our side when the answer is out, the request is not, and nothing else tells the client that this
+    /// was all: it may be waiting for that before it sends the rest.
+    fn end_early(&mut self, cx: &mut Context<'_>) {
+        let out = self.pump.is_done() && self.pump.coding() == Coding::UntilClose;
+        if out && !self.ended {
+            let stream = &mut self.way.wire.borrow_mut().stream;
+            stream.reset_on_close(false);
+            // A failure shows as a client that is gone.
+            self.ended = stream.poll_shutdown(cx).is_ready();
+        }
     }
 
     /// Nothing moves now: looks whether the client is there, and whether this has lasted too long. What

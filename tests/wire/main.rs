@@ -93,6 +93,24 @@ fn the_seeds_of_the_fuzzers_hold() {
     }
 }
 
+/// Only the end of the connection tells a client of HTTP/1.0 that it has the whole answer, and it may want
+/// that before it sends the rest of its request.
+#[test]
+fn an_answer_until_the_end_ends_before_its_request() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nall of it",
+    ] {
+        responses::judge_case(&Case {
+            pattern: b"9".to_vec(),
+            stream: answer.as_bytes().to_vec(),
+            then: b'c',
+            asked: b'l',
+            old: true,
+        });
+    }
+}
+
 /// A client that is told of the end by the end of its connection must not take for whole what was cut for
 /// its own sake, here because it does not send the rest of its request.
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn responses() -> impl Strategy<Value = Case> {
         pattern(),
         damaged(stream),
         select(b"ccccrrs".to_vec()),
-        select(b"ggghpe".to_vec()),
+        select(b"gggghpelk".to_vec()),
         prop::bool::weighted(0.2),
     )
         .prop_map(|(pattern, stream, then, asked, old)| Case {
