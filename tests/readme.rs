@@ -118,10 +118,10 @@ fn commands_work_as_written() {
     std::fs::create_dir(folder.path().join("config")).expect("a folder");
     std::fs::write(folder.path().join("config/shop.toml"), replaced(&config))
         .expect("write the configuration");
-    let routing = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/routing.toml");
-    std::os::unix::fs::symlink(routing, folder.path().join("config/routing.toml")).expect("a link");
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    std::os::unix::fs::symlink(deploy, folder.path().join("deploy")).expect("a link");
+    for path in ["config/routing.toml", "deploy"] {
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::os::unix::fs::symlink(ours, folder.path().join(path)).expect("a link");
+    }
     let script = script(&ports[..5], &replaced(&blocks("sh")[1..].join("\n")));
     let ran = Command::new("sh")
         .arg("-c")

@@ -110,8 +110,8 @@ impl Conditions {
     /// The first that a request does not meet, the cheap ones first.
     pub fn first_unmet(&self, asked: &Asked<'_>) -> Option<Unmet<'_>> {
         let method = asked.head.method_bytes();
-        let named = |known: &Box<str>| known.as_bytes() == method;
-        if !self.methods.is_empty() && !self.methods.iter().any(named) {
+        let mut methods = self.methods.iter();
+        if methods.len() > 0 && !methods.any(|known| known.as_bytes() == method) {
             return Some(Unmet::Method);
         }
         let inside = |net: &IpNet| asked.client.is_some_and(|client| net.contains(&client));

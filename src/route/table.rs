@@ -83,6 +83,10 @@ struct Terms {
 impl RouteTable {
     /// Builds the table. Each route comes with the indexes of its listeners, none for all of them; a
     /// route's id is its position in `routes`.
+    #[allow(
+        clippy::mutable_key_type,
+        reason = "what changes within a regex is its scratch memory; hash and equality are those of its text"
+    )]
     pub fn build<'a>(routes: impl IntoIterator<Item = (&'a Matcher, &'a [usize])>) -> Self {
         let mut table = Self::default();
         let mut ranked: Vec<_> = (0..).map(RouteId).zip(routes).collect();
@@ -291,6 +295,10 @@ impl Choice {
 }
 
 impl Terms {
+    #[allow(
+        clippy::mutable_key_type,
+        reason = "what changes within a regex is its scratch memory; hash and equality are those of its text"
+    )]
     fn of(
         matcher: &Matcher,
         listeners: &[usize],

@@ -81,7 +81,7 @@ impl Question {
             .listeners
             .get(listener)
             .is_none_or(|listener| matches!(listener.address, ListenAddress::Tcp(_)));
-        let peer = asked.client.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let peer = asked.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         Ok(Self {
             head,
             listener,

@@ -41,35 +41,7 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
         &new.proxy_protocol,
         |word: &ProxyProtocol| word.as_str().to_owned(),
     );
-    let (
-        PathRules {
-            dot_segments,
-            repeated_slashes,
-            encoded_slashes,
-            forward,
-        },
-        after,
-    ) = (old.paths, new.paths);
-    for (label, old, new) in [
-        (
-            "paths.dot_segments",
-            dot_segments.as_str(),
-            after.dot_segments.as_str(),
-        ),
-        (
-            "paths.repeated_slashes",
-            repeated_slashes.as_str(),
-            after.repeated_slashes.as_str(),
-        ),
-        (
-            "paths.encoded_slashes",
-            encoded_slashes.as_str(),
-            after.encoded_slashes.as_str(),
-        ),
-        ("paths.forward", forward.as_str(), after.forward.as_str()),
-    ] {
-        lines.compare(label, &old, &new, |word| (*word).to_owned());
-    }
+    paths(old.paths, new.paths, lines);
     let (ListenerTimeouts { header, idle, body }, after) = (old.timeouts, new.timeouts);
     lines.durations([
         ("timeouts.header", header, after.header),
@@ -106,6 +78,35 @@ fn limits(old: ListenerLimits, new: ListenerLimits, lines: &mut Lines<'_>) {
     lines.compare("limits.body_rate", &body_rate, &new.body_rate, |rate| {
         format!("{rate} B/s")
     });
+}
+
+fn paths(old: PathRules, after: PathRules, lines: &mut Lines<'_>) {
+    let PathRules {
+        dot_segments,
+        repeated_slashes,
+        encoded_slashes,
+        forward,
+    } = old;
+    for (label, old, new) in [
+        (
+            "paths.dot_segments",
+            dot_segments.as_str(),
+            after.dot_segments.as_str(),
+        ),
+        (
+            "paths.repeated_slashes",
+            repeated_slashes.as_str(),
+            after.repeated_slashes.as_str(),
+        ),
+        (
+            "paths.encoded_slashes",
+            encoded_slashes.as_str(),
+            after.encoded_slashes.as_str(),
+        ),
+        ("paths.forward", forward.as_str(), after.forward.as_str()),
+    ] {
+        lines.compare(label, &old, &new, |word| (*word).to_owned());
+    }
 }
 
 fn tls(old: Option<&Tls>, new: Option<&Tls>, lines: &mut Lines<'_>) {
