@@ -6,13 +6,14 @@
 //!
 //! In reading order: [`problem`] (what is said and how it looks), `read` (files, includes, TOML, unknown keys), `raw`
 //! (what the operator wrote), `outside` (certificates, secrets and names, read before compilation) with
-//! `certificate`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
+//! `certificate`, `file`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
 //!
 //! Deliberately absent: running state (a reload is `load` and then somebody else's work), and half a plan: whatever
 //! is wrong, nothing of the configuration is used.
 
 mod certificate;
 mod compile;
+mod file;
 mod outside;
 pub mod problem;
 mod raw;

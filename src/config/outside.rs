@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Options;
 use super::certificate::{self, CertificateError, CertificateSource};
+use super::file::{self, FileError};
+use super::problem::Source;
 use super::raw::File;
 use super::raw::loose::{Field, List, Loose, Named};
 use super::raw::pool::Secret as RawSecret;
@@ -22,6 +25,10 @@ pub(crate) struct Outside {
     pub(crate) certificates: HashMap<CertificateSource, Result<Certificate, Vec<CertificateError>>>,
     pub(crate) names: Resolved,
     pub(crate) secrets: HashMap<SecretSource, Result<Secret, SecretError>>,
+    /// Error pages.
+    pub(crate) pages: HashMap<PathBuf, Result<Source, FileError>>,
+    /// Bodies of fixed responses.
+    pub(crate) bodies: HashMap<PathBuf, Result<Arc<[u8]>, FileError>>,
     /// Stands in for a sticky secret that is not given.
     pub(crate) random_secret: Option<Secret>,
     /// What `workers = 0` means.
@@ -51,6 +58,8 @@ impl Outside {
                 .into_iter()
                 .map(|source| (source.clone(), secret::read(&source)))
                 .collect(),
+            pages: by_path(wanted.pages, file::page),
+            bodies: by_path(wanted.bodies, file::body),
             random_secret: options.random_secret.clone(),
             cores: options.cores,
         }
@@ -66,7 +75,8 @@ impl Outside {
             SecretSource::Environment(_) => None,
             SecretSource::File(path) => Some(path.clone()),
         });
-        let files: BTreeSet<PathBuf> = pairs.chain(secrets).collect();
+        let served = self.pages.keys().chain(self.bodies.keys()).cloned();
+        let files: BTreeSet<PathBuf> = pairs.chain(secrets).chain(served).collect();
         files.into_iter()
     }
 }
@@ -76,10 +86,13 @@ struct Wanted {
     certificates: Vec<CertificateSource>,
     names: BTreeSet<String>,
     secrets: Vec<SecretSource>,
+    pages: BTreeSet<PathBuf>,
+    bodies: BTreeSet<PathBuf>,
 }
 
 impl Wanted {
     fn add(&mut self, raw: &File, folder: &Path) {
+        self.add_served(raw, folder);
         for listener in tables(&raw.listeners) {
             let Some(tls) = right(&listener.tls) else {
                 continue;
@@ -108,6 +121,26 @@ impl Wanted {
                 .extend(secrets.filter_map(|raw| secret_source(raw, folder)));
         }
     }
+}
+
+impl Wanted {
+    fn add_served(&mut self, raw: &File, folder: &Path) {
+        let of_listeners = tables(&raw.listeners).map(|listener| &listener.error_pages);
+        let of_routes = elements(&raw.routes).map(|route| &route.error_pages);
+        let pages = of_listeners.chain(of_routes).flat_map(tables);
+        self.pages.extend(pages.map(|page| folder.join(page)));
+        let responses = elements(&raw.routes).filter_map(|route| right(&route.respond));
+        let bodies = responses.filter_map(|respond| right(&respond.file));
+        self.bodies.extend(bodies.map(|file| folder.join(file)));
+    }
+}
+
+fn by_path<T>(paths: BTreeSet<PathBuf>, read: impl Fn(&Path) -> T) -> HashMap<PathBuf, T> {
+    let read = |path: PathBuf| {
+        let found = read(&path);
+        (path, found)
+    };
+    paths.into_iter().map(read).collect()
 }
 
 /// Whether a backend's address is `name:port`, to be resolved. Compilation says what is wrong with all others.

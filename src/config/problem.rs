@@ -92,7 +92,7 @@ pub fn json(problems: &[Problem]) -> String {
     })
 }
 
-/// One file of the configuration.
+/// One file of the configuration, or a page that it names.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Position among the files; problems are shown in this order.

@@ -31,6 +31,11 @@ pub(super) fn read_host(text: &[u8], host: &mut Host) -> Result<Option<u16>, Aut
     }
 }
 
+/// Whether a text can be the value of a `Host` field, and names a host.
+pub fn is_host(text: &[u8]) -> bool {
+    read_host(text, &mut Host::new()).is_ok()
+}
+
 fn userinfo_or(text: &[u8], error: AuthorityError) -> AuthorityError {
     if text.contains(&b'@') {
         AuthorityError::Userinfo

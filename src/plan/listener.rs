@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::fields::FieldRules;
+use super::pages::ErrorPages;
 use crate::route::PathRules;
 
 /// An address on which clients connect.
@@ -30,6 +32,10 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// Limits towards clients.
     pub limits: ListenerLimits,
+    /// Fields of all responses that go out by it.
+    pub response_headers: FieldRules,
+    /// Pages for replies of our own that go out by it.
+    pub error_pages: ErrorPages,
 }
 
 impl Listener {

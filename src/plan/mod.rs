@@ -5,18 +5,24 @@
 //! units are applied. Nothing here runs, reads a file or looks at a clock; two plans can be compared,
 //! which is what [`diff`] does for the log of a reload.
 //!
-//! In reading order: [`listener`], [`route`], [`pool`], [`process`] (server, admin, log), [`diff`].
+//! In reading order: [`listener`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`] and
+//! [`template`], [`pool`], [`process`] (server, admin, log), [`diff`].
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
 
 use std::sync::Arc;
 
+pub mod action;
 pub mod diff;
+pub mod fields;
 pub mod listener;
+pub mod pages;
 pub mod pool;
 pub mod process;
 pub mod route;
+pub mod template;
 
+pub use action::{Action, Edits};
 pub use listener::Listener;
 pub use pool::Pool;
 pub use process::{Admin, Log, Server};

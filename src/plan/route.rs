@@ -1,10 +1,11 @@
-//! Routes: which pool takes a request.
+//! Routes: what answers a request.
 
 use std::sync::Arc;
 
+use super::action::{Action, Edits};
 use crate::route::Matcher;
 
-/// A rule that leads to a pool.
+/// A rule that leads to a pool, or answers by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Label in metrics and log: the name given, or hosts and path as written. Unique.
@@ -13,6 +14,19 @@ pub struct Route {
     pub matcher: Matcher,
     /// Indexes into the plan's listeners; empty for every listener.
     pub listeners: Vec<usize>,
-    /// Index into the plan's pools.
-    pub pool: usize,
+    /// What answers.
+    pub action: Action,
+    /// What changes on the way.
+    pub edits: Edits,
+}
+
+impl Route {
+    /// Index into the plan's pools; absent if the route answers by itself.
+    #[must_use]
+    pub fn pool(&self) -> Option<usize> {
+        match self.action {
+            Action::Pool(pool) => Some(pool),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
 }

@@ -1,12 +1,13 @@
-//! Is it a request that we take, for whom is it, and which pool answers it.
+//! Is it a request that we take, for whom is it, and which route takes it.
 
 use super::exchange::Exchange;
 use super::{Failure, Incoming};
 use crate::message::authority::{self, Authority};
 use crate::message::max_forwards::{self, MaxForwards};
-use crate::message::{Method, forwarded, via};
+use crate::message::{Head, Method, forwarded, via};
+use crate::plan::Route;
 use crate::route::{Asked, RouteId, view};
-use crate::snapshot::{Pool, View};
+use crate::snapshot::View;
 use crate::telemetry::Cause;
 
 /// What routing and affinity need of a request that we take.
@@ -51,36 +52,33 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     })
 }
 
-/// Finds the route and with it the pool.
+/// Finds the route.
 pub(super) fn route<'v>(
-    request: &Incoming<'_>,
+    head: &Head,
     admitted: &Admitted,
     generation: &'v View,
     x: &mut Exchange,
-) -> Result<&'v Pool, Failure> {
+) -> Result<&'v Route, Failure> {
     // A connection of a listener that is gone is served to its end by the routes of every listener.
     let listener = x.listener_index.unwrap_or(usize::MAX);
     let mut room = view::Room::new();
-    let path = admitted.authority.path(&request.head);
-    let path = view::of(path, x.listener.paths, &mut room)
+    let path = view::of(admitted.authority.path(head), x.listener.paths, &mut room)
         .map_err(|_| Failure::before(Cause::AmbiguousPath))?;
     let found = generation.routes.find(&Asked {
         host: admitted.authority.host(),
         path,
         listener,
-        head: &request.head,
+        head,
         client: x.client,
         trusted: admitted.trusted,
     });
-    if request.head.method() == Method::Trace && !names_trace(generation, found) {
+    if head.method() == Method::Trace && !names_trace(generation, found) {
         return Err(Failure::before(Cause::MethodNotAllowed));
     }
     let route = found.ok_or_else(|| Failure::before(Cause::NoRoute))?;
     let route = route.0 as usize;
-    let pool = generation.plan.routes[route].pool;
     x.route = Some(route);
-    x.pool = Some(pool);
-    Ok(&generation.pools[pool])
+    Ok(&generation.plan.routes[route])
 }
 
 /// Whether the route that takes a TRACE names it: an echo of the fields that others have added is for those who

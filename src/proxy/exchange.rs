@@ -38,6 +38,10 @@ pub(super) struct Exchange {
     pub(super) route: Option<usize>,
     pub(super) pool: Option<usize>,
     pub(super) client: Option<IpAddr>,
+    /// The target as the client wrote it, if the head has another one by now.
+    pub(super) target: Option<Box<[u8]>>,
+    /// Whether the host depends on the backend that is picked.
+    pub(super) host_by_backend: bool,
     /// What the log wants and the head will not keep; absent when nothing is logged.
     pub(super) story: Option<Box<Story>>,
     pub(super) attempts: SmallVec<[Tried; 2]>,
@@ -98,6 +102,8 @@ impl Exchange {
             route: None,
             pool: None,
             client: None,
+            target: None,
+            host_by_backend: false,
             story: None,
             attempts: SmallVec::new(),
             sticky: None,

@@ -4,25 +4,31 @@
 //! claim on its backend, the rest of the upload, and the record of the exchange.
 //!
 //! [`Proxy::handle`] reads as the table of contents; the files in the order of the way: [`exchange`] (one
-//! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`affinity`]
-//! (what the strategy wants to know), [`request`] and [`path`] (the head that the backend sees), [`retry`] (pick, send,
-//! perhaps again), [`response`] (the head that the client sees), [`stream`] (the body that carries it
-//! all), [`failure`] (three questions to whatever went wrong), [`reply`] (failures become responses here
-//! and nowhere else), [`record`] (once, at the end).
+//! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`answer`] (routes
+//! that answer by themselves), [`affinity`] (what the strategy wants to know), [`request`] (the head that the
+//! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again), [`response`] (the head
+//! that the client sees), [`stream`] (the body that carries it all), [`failure`] (three questions to whatever
+//! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`], [`record`] (once, at
+//! the end). What templates are filled with is in [`values`].
 //!
 //! Deliberately absent: sockets, configuration, signals; which member is picked (`strategy`).
 
 mod admit;
 mod affinity;
+mod answer;
 mod exchange;
 mod failure;
+mod headers;
+mod pages;
 mod path;
 mod record;
 mod reply;
 mod request;
 mod response;
 mod retry;
+mod rewrite;
 mod stream;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -144,16 +150,32 @@ impl<T: Transport> Proxy<T> {
         &self,
         request: &mut Incoming<'c>,
         x: &mut Exchange,
-    ) -> Result<Response<T::Body<'c>>, Failure> {
+    ) -> Result<Reached<T::Body<'c>>, Failure> {
         let view = x.view.clone();
         let admitted = admit::admit(request, x)?;
-        let pool = admit::route(request, &admitted, &view, x)?;
-        let inputs = affinity::extract(&admitted, &request.head, pool, x);
-        request::shape(&mut request.head, request.peer, &admitted, &inputs, pool, x);
+        let admitted = request.admitted.insert(admitted);
+        let route = admit::route(&request.head, admitted, &view, x)?;
+        let Some(pool) = route.pool() else {
+            let own = answer::make(route, &request.head, admitted, x)?;
+            return Ok(Reached::Route(own));
+        };
+        x.pool = Some(pool);
+        let pool = &*view.pools[pool];
+        let inputs = affinity::extract(admitted, &request.head, pool, x);
+        request::shape(&mut request.head, request.peer, admitted, &inputs, pool, x);
+        rewrite::apply(route, request, x)?;
         let (mut response, slot) = retry::until_answered(self, pool, &inputs, request, x).await?;
-        response::shape(&mut response.head, pool, slot, &inputs, x);
-        Ok(response)
+        response::shape(&mut response.head, request, pool, slot, &inputs, x);
+        Ok(Reached::Backend(response))
     }
+}
+
+/// What has an answer.
+enum Reached<B> {
+    /// A backend of the route's pool.
+    Backend(Response<B>),
+    /// The route itself.
+    Route(answer::Own),
 }
 
 /// A request on its way through the spine.
@@ -162,6 +184,8 @@ struct Incoming<'c> {
     /// Away while an attempt has it.
     body: Option<crate::message::body::RequestBody<'c>>,
     peer: &'c Peer,
+    /// Whom it is for, once that is known.
+    admitted: Option<admit::Admitted>,
 }
 
 impl<T: Transport> Handler for Proxy<T> {
@@ -179,11 +203,16 @@ impl<T: Transport> Handler for Proxy<T> {
             head,
             body: Some(body),
             peer,
+            admitted: None,
         };
         x.begin(&incoming.head, peer);
         let answer = match self.exchange(&mut incoming, &mut x).await {
-            Ok(response) => Outgoing::relay(response.head, response.body, x),
-            Err(failure) => reply::reply(failure.cause, &incoming.head, incoming.body.take(), x),
+            Ok(Reached::Backend(response)) => Outgoing::relay(response.head, response.body, x),
+            Ok(Reached::Route(own)) => own.answer(&incoming.head, incoming.body.take(), x),
+            Err(failure) => {
+                let asked = (&incoming.head, incoming.admitted.as_ref());
+                reply::reply(failure.cause, asked, incoming.body.take(), x)
+            }
         };
         self.worker.give_head(incoming.head);
         answer
@@ -198,7 +227,7 @@ impl<T: Transport> Handler for Proxy<T> {
     ) -> Answer<Self::Body<'c>> {
         let mut x = self.open(peer, received);
         x.begin(&head, peer);
-        let answer = reply::reply(cause, &head, None, x);
+        let answer = reply::reply(cause, (&head, None), None, x);
         self.worker.give_head(head);
         answer
     }

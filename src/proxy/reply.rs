@@ -8,24 +8,27 @@ use serde_json::json;
 
 use super::exchange::Exchange;
 use super::failure::status;
-use super::stream::Outgoing;
+use super::stream::{Content, Outgoing};
+use super::values::Asked;
+use super::{headers, pages};
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::message::head::Version;
 use crate::message::{Head, Method, Name};
 use crate::server::Answer;
 use crate::telemetry::Cause;
 
-/// The reply to a request that failed for `cause`. `asked` is the request's head as far as it is known.
+/// The reply to a request that failed for `cause`. `asked` is the request as far as it is known.
 pub(super) fn reply<'c, B: AnswerBody>(
     cause: Cause,
-    asked: &Head,
+    asked: Asked<'_>,
     unread: Option<RequestBody<'c>>,
     mut x: Box<Exchange>,
 ) -> Answer<Outgoing<'c, B>> {
     x.cause = Some(cause);
     let status = status(cause);
-    let id = String::from_utf8_lossy(x.request_id(asked, false)).into_owned();
-    let (kind, content) = body(Accepted::of(asked), cause, status, &id);
+    let id = String::from_utf8_lossy(x.request_id(asked.0, false)).into_owned();
+    let (kind, content) = pages::page(status, cause, asked, &x)
+        .unwrap_or_else(|| body(Accepted::of(asked.0), cause, status, &id));
     let mut head = x.worker.take_head();
     head.set_response(
         status.as_u16(),
@@ -33,10 +36,6 @@ pub(super) fn reply<'c, B: AnswerBody>(
         Version::Http11,
     );
     head.push(b"date", &x.worker.date());
-    head.push(b"content-type", kind.as_bytes());
-    head.push(b"cache-control", b"no-store");
-    head.push(b"forecourt-error", cause.as_str().as_bytes());
-    head.push(b"x-request-id", id.as_bytes());
     match status {
         StatusCode::SERVICE_UNAVAILABLE => head.push(b"retry-after", b"1"),
         StatusCode::METHOD_NOT_ALLOWED => {
@@ -44,8 +43,20 @@ pub(super) fn reply<'c, B: AnswerBody>(
         }
         _ => {}
     }
-    let head_only = asked.method() == Method::Head;
-    let ends = ends_connection(cause, asked.method());
+    headers::change_response(&mut head, asked, &x);
+    // What these say is so, whatever rules make of the fields of other responses.
+    for (known, name, value) in [
+        (Name::ContentType, &b"content-type"[..], kind),
+        (Name::CacheControl, b"cache-control", "no-store"),
+        (Name::XRequestId, b"x-request-id", &id),
+    ] {
+        head.remove(known);
+        head.push(name, value.as_bytes());
+    }
+    head.push(b"forecourt-error", cause.as_str().as_bytes());
+    let head_only = asked.0.method() == Method::Head;
+    let ends = ends_connection(cause, asked.0.method());
+    let content = Content::Made(content);
     Outgoing::own(head, content, (head_only, ends), unread, x)
 }
 

@@ -2,6 +2,7 @@
 
 use super::affinity::{Inputs, Stickiness};
 use super::exchange::Exchange;
+use super::{Incoming, headers};
 use crate::message::{Head, Name, hop_by_hop};
 use crate::snapshot::Pool;
 use crate::strategy::ticket::{self, TicketError};
@@ -9,12 +10,20 @@ use crate::strategy::{Slot, StickySpec};
 use crate::telemetry::StickyOutcome;
 
 /// Rewrites the backend's head into the one that is sent to the client.
-pub(super) fn shape(head: &mut Head, pool: &Pool, slot: Slot, inputs: &Inputs, x: &mut Exchange) {
+pub(super) fn shape(
+    head: &mut Head,
+    request: &Incoming<'_>,
+    pool: &Pool,
+    slot: Slot,
+    inputs: &Inputs,
+    x: &mut Exchange,
+) {
     hop_by_hop::strip(head);
     if head.first(Name::Date).is_none() {
         // Whoever passes it on has to say when it came (RFC 9110 section 6.6.1).
         head.push(b"date", &x.worker.date());
     }
+    headers::change_response(head, (&request.head, request.admitted.as_ref()), x);
     if let (Some(spec), Some(sticky)) = (&pool.sticky, &inputs.sticky) {
         bind(head, pool, spec, slot, sticky, inputs.https, x);
     }

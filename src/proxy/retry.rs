@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::affinity::Inputs;
 use super::exchange::{Exchange, Tried as Record};
 use super::failure::Replay;
-use super::{Failure, Incoming, Proxy};
+use super::{Failure, Incoming, Proxy, rewrite};
 use crate::backend::InFlight;
 use crate::snapshot::{Choice, Claimed, Pool};
 use crate::strategy::{PickContext, Slot, Tried};
@@ -43,6 +43,9 @@ pub(super) async fn until_answered<'c, T: Transport>(
         };
         picks += usize::from(!fresh);
         note_attempt(pool, inputs, (slot, in_flight), x);
+        if x.host_by_backend {
+            rewrite::host_of(pool.backend(slot).address(), &mut request.head);
+        }
         // Never empty here: a failed attempt gives it back.
         let body = request.body.take().unwrap_or_default();
         let send = Attempt {

@@ -1,5 +1,7 @@
 //! The body of an answer: it carries the exchange, and the request ends with it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -26,12 +28,20 @@ enum Source<'c, B> {
 /// A reply of our own.
 #[derive(Debug)]
 struct Own<'c> {
-    content: Vec<u8>,
+    content: Content,
     used: usize,
     head_only: bool,
     /// What the client is still sending; dropped if it is little, so that its connection lives on.
     unread: Unread<'c>,
     dropped: usize,
+}
+
+/// What a reply of our own says.
+pub(super) enum Content {
+    /// Made for this request.
+    Made(Vec<u8>),
+    /// The same for all.
+    Fixed(Arc<[u8]>),
 }
 
 #[derive(Debug)]
@@ -60,7 +70,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// the client may still be sending.
     pub(super) fn own(
         head: Head,
-        content: Vec<u8>,
+        content: Content,
         (head_only, ends): (bool, bool),
         unread: Option<RequestBody<'c>>,
         mut exchange: Box<Exchange>,
@@ -95,6 +105,23 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
     }
 }
 
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Made(bytes) => bytes,
+            Self::Fixed(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("bytes", &self.bytes().len())
+            .finish()
+    }
+}
+
 impl Own<'_> {
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload> {
         let body = match &mut self.unread {
@@ -125,10 +152,12 @@ impl<B: Body> Body for Outgoing<'_, B> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
         match &mut self.source {
             Source::Backend(body) => body.poll_piece(cx),
-            Source::Own(own) if own.head_only || own.used == own.content.len() => {
+            Source::Own(own) if own.head_only || own.used == own.content.bytes().len() => {
                 Poll::Ready(Ok(None))
             }
-            Source::Own(own) => Poll::Ready(Ok(Some(Piece::Data(&own.content[own.used..])))),
+            Source::Own(own) => {
+                Poll::Ready(Ok(Some(Piece::Data(&own.content.bytes()[own.used..]))))
+            }
         }
     }
 
@@ -143,9 +172,9 @@ impl<B: Body> Body for Outgoing<'_, B> {
         match &self.source {
             Source::Backend(body) => body.length(),
             Source::Own(own) if own.head_only => Length::Absent {
-                announced: Some(own.content.len() as u64),
+                announced: Some(own.content.bytes().len() as u64),
             },
-            Source::Own(own) => Length::Exact(own.content.len() as u64),
+            Source::Own(own) => Length::Exact(own.content.bytes().len() as u64),
         }
     }
 }

@@ -116,6 +116,29 @@ impl PathRegex {
         &self.text
     }
 
+    /// Number of groups, the whole match not counted.
+    pub fn groups(&self) -> usize {
+        self.regex.captures_len() - 1
+    }
+
+    /// The number of the group of this name.
+    pub fn group(&self, name: &str) -> Option<usize> {
+        let mut names = self.regex.capture_names();
+        names.position(|found| found == Some(name))
+    }
+
+    /// What each group takes of a path as [`view`] gives it, the whole match first; nothing for groups that take
+    /// no part. Empty if the regex finds nothing.
+    pub fn captures<'p>(&self, path: &'p [u8]) -> Vec<&'p [u8]> {
+        let Some(captures) = self.regex.captures(path) else {
+            return Vec::new();
+        };
+        let groups = captures.iter();
+        groups
+            .map(|group| group.map_or(&b""[..], |group| group.as_bytes()))
+            .collect()
+    }
+
     pub(super) fn finds(&self, path: &[u8]) -> bool {
         self.regex.is_match(path)
     }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::address::{self, Example};
 use super::scope::{Given, Zero};
+use super::{fields, page};
 use crate::config::certificate::{Blame, CertificateSource};
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
@@ -15,6 +16,7 @@ use crate::plan::Listener;
 use crate::plan::listener::{
     Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls,
 };
+use crate::route::PathPattern;
 use crate::route::rules::{DotSegments, EncodedSlashes, Forward, PathRules, RepeatedSlashes};
 
 /// Compiles a listener; nothing comes out if it has no usable address.
@@ -42,6 +44,12 @@ pub(super) fn listener(
         paths,
         timeouts,
         limits,
+        response_headers: fields::responses(
+            scope,
+            &value.response_headers,
+            Some(&PathPattern::Any),
+        ),
+        error_pages: page::pages(scope, &value.error_pages, Some(&PathPattern::Any), outside),
     })
 }
 

@@ -5,19 +5,24 @@
 //! error goes on with a default, so that one run finds all of them; a plan made along with errors is thrown away.
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
-//! [`process`], [`listener`], [`route`] with [`conditions`], [`pool`], [`sticky`]; here what goes over all files: names and addresses that
+//! [`process`], [`listener`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and [`page`], [`pool`],
+//! [`sticky`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
 
+mod action;
 mod address;
 mod conditions;
+mod fields;
 mod listener;
+mod page;
 mod pool;
 mod process;
 mod route;
 mod scope;
 mod sticky;
+mod template;
 mod units;
 
 use std::collections::HashMap;
@@ -31,6 +36,7 @@ use super::raw::{self, File};
 use super::read::Read;
 use crate::plan::listener::ListenAddress;
 use crate::plan::{Admin, Listener, Plan, Pool};
+use action::Pools;
 use scope::{Given, Scope};
 
 /// Compiles all files into one plan. Worth something only if the collector has no errors afterwards.
@@ -61,19 +67,19 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         admin_table.as_ref().zip(admin.as_ref()),
     );
     let pools = compile_pools(&pool_tables, outside);
-    let mut used = vec![false; pools.len()];
+    let mut lead_to = Pools::new(&pool_names, &pools);
     let route_tables: Vec<_> = roots
         .iter()
         .filter_map(|root| root.scope.get("routes", &root.raw.routes))
         .flat_map(|list| list.elements())
         .collect();
-    let routes = route::routes(&route_tables, &listener_names, &pool_names, &mut used);
+    let routes = route::routes(&route_tables, &listener_names, &mut lead_to, outside);
     if read.broken == 0 {
         demand_the_needed(
             &roots,
             [listener_tables.len(), route_tables.len(), pool_tables.len()],
         );
-        warn_of_unused(&pool_tables, &used);
+        warn_of_unused(&pool_tables, lead_to.used());
     }
     Plan {
         server: process::server(

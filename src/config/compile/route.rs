@@ -3,32 +3,33 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::action::{self, Pools};
 use super::scope::Given;
 use super::{Names, conditions};
+use crate::config::outside::Outside;
 use crate::config::problem::{Finding, Mark};
 use crate::config::raw::route as raw;
 use crate::plan::Route;
 use crate::route::{Conditions, HostPattern, Matcher, PathPattern};
 
-/// Compiles all routes; `used` notes the pools that they lead to.
+/// Compiles all routes; `pools` notes those that they lead to.
 pub(super) fn routes<'a>(
     given: &[Given<'a, raw::Route>],
     listeners: &Names<'a>,
-    pools: &Names<'a>,
-    used: &mut [bool],
+    pools: &mut Pools<'a, '_>,
+    outside: &Outside,
 ) -> Vec<Route> {
     let mut labels = Labels::default();
     let mut earlier = Earlier::default();
     let mut routes = Vec::with_capacity(given.len());
     for written in given {
         let name = labels.given(written);
-        let matcher = matcher(written);
+        let path = path(written);
         let listeners = listener_indexes(written, listeners);
-        let pool = pool_index(written, pools);
-        if let Some(used) = pool.and_then(|pool| used.get_mut(pool)) {
-            *used = true;
-        }
-        let (Some(matcher), Some(listeners), Some(pool)) = (matcher, listeners, pool) else {
+        let action = action::action(written, path.as_ref(), pools, outside);
+        let edits = action::edits(written, path.as_ref(), pools, outside);
+        let matcher = matcher(written, path);
+        let (Some(matcher), Some(listeners), Some(action)) = (matcher, listeners, action) else {
             continue;
         };
         earlier.check(written, &matcher, &listeners);
@@ -38,7 +39,8 @@ pub(super) fn routes<'a>(
                 name: Arc::from(""),
                 matcher,
                 listeners,
-                pool,
+                action,
+                edits,
             },
         ));
     }
@@ -52,9 +54,8 @@ pub(super) fn routes<'a>(
 }
 
 /// Nothing if a host, the path or a condition is wrong: half a matcher would match what was not meant.
-fn matcher(given: &Given<'_, raw::Route>) -> Option<Matcher> {
+fn matcher(given: &Given<'_, raw::Route>, path: Option<PathPattern>) -> Option<Matcher> {
     let hosts = hosts(given);
-    let path = path(given);
     let conditions = conditions::conditions(given);
     Some(Matcher {
         hosts: hosts?,
@@ -154,16 +155,6 @@ fn listener_indexes(given: &Given<'_, raw::Route>, listeners: &Names<'_>) -> Opt
     indexes.sort_unstable();
     indexes.dedup();
     whole.then_some(indexes)
-}
-
-fn pool_index(given: &Given<'_, raw::Route>, pools: &Names<'_>) -> Option<usize> {
-    if given.value.pool.is_none() {
-        given.report(
-            Finding::error("the route has no pool")
-                .help("add pool = \"NAME\", the name of a table [pools.NAME]"),
-        );
-    }
-    pools.find(&given.scope.get("pool", &given.value.pool)?)
 }
 
 /// The labels of routes: those given, which must differ, and those made of hosts and path.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::units;
-use crate::config::problem::{Collector, Finding, Mark};
+use crate::config::problem::{Collector, Finding, Mark, Source};
 use crate::config::raw::loose::{Field, Found, List, Loose, Named, Shape};
 use crate::config::read::Document;
 
@@ -61,6 +61,13 @@ impl<'a> Scope<'a> {
     /// Reports a finding about this scope's own value.
     pub(super) fn report(&self, span: &Range<usize>, finding: Finding<'a>) {
         self.collector.report(&self.mark(span), &self.path, finding);
+    }
+
+    /// Reports a finding about a place that is not in the configuration's files, but in one that this scope's value
+    /// names.
+    pub(super) fn report_in(&self, source: &Source, span: &Range<usize>, finding: Finding<'_>) {
+        let mark = Mark::new(source, span.clone());
+        self.collector.report(&mark, &self.path, finding);
     }
 
     /// Reports a finding about the file.
@@ -288,6 +295,22 @@ impl<'a, T> Given<'a, T> {
     }
 }
 
+impl<'a> Given<'a, String> {
+    /// Reports a finding about some bytes of this string; about all of it if it is not written as it reads.
+    pub(super) fn report_at(&self, part: &Range<usize>, finding: Finding<'a>) {
+        let text = &self.scope.document.source.text;
+        // Behind the opening quote, unless there are escapes or three quotes.
+        let start = self.span.start + 1;
+        let verbatim = text.get(start..start + self.value.len()) == Some(self.value.as_str());
+        if verbatim && self.span.len() == self.value.len() + 2 {
+            let span = start + part.start..start + part.end;
+            self.scope.report(&span, finding);
+        } else {
+            self.report(finding);
+        }
+    }
+}
+
 impl<'a, T: Shape> Given<'a, List<T>> {
     /// The elements of the right type; the others are reported.
     pub(super) fn elements(&self) -> Vec<Given<'a, T>> {
@@ -301,6 +324,22 @@ impl<'a, T: Shape> Given<'a, List<T>> {
 }
 
 impl<'a, T: Shape> Given<'a, Named<T>> {
+    /// The values by name, in the order of the file, each with the place of its name; what is of a wrong type is
+    /// reported.
+    pub(super) fn values(&self) -> Vec<(Given<'a, String>, Given<'a, T>)> {
+        let entry = |(name, value): &'a (Spanned<String>, Spanned<Loose<T>>)| {
+            let scope = self.scope.at_key(name.get_ref());
+            let given = scope.clone().right(value.get_ref(), value.span())?;
+            let name = Given {
+                value: name.get_ref(),
+                span: name.span(),
+                scope,
+            };
+            Some((name, given))
+        };
+        self.value.0.iter().filter_map(entry).collect()
+    }
+
     /// The tables by name, in the order of the file; what is no table is reported. The place of each is its name.
     pub(super) fn entries(&self) -> Vec<(&'a str, Given<'a, T>)> {
         let entry = |(name, table): &'a (Spanned<String>, Spanned<Loose<T>>)| {

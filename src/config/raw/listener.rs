@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::de::DeTable;
 
+use super::action;
 use super::loose::{Field, List, tables};
 
 #[derive(Debug, Default, Deserialize)]
@@ -16,6 +18,16 @@ pub(crate) struct Listener {
     pub(crate) paths: Field<Paths>,
     pub(crate) timeouts: Field<Timeouts>,
     pub(crate) limits: Field<Limits>,
+    pub(crate) response_headers: Field<action::Fields>,
+    pub(crate) error_pages: Field<action::Pages>,
+}
+
+impl Listener {
+    /// Gives names that the operator chose their places.
+    pub(crate) fn place_names(&mut self, table: &DeTable<'_>) {
+        action::place_fields(&mut self.response_headers, table, "response_headers");
+        action::place(&mut self.error_pages, table, "error_pages");
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

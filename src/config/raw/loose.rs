@@ -72,6 +72,19 @@ impl<T> Shape for Named<T> {
     const KIND: Found = Found::Table;
 }
 
+/// The value, if it is there and of the right type, to be placed.
+pub(crate) fn right_mut<T>(field: &mut Field<T>) -> Option<&mut T> {
+    match field.as_mut()?.get_mut() {
+        Loose::Right(value) => Some(value),
+        Loose::Wrong(_) => None,
+    }
+}
+
+/// The table at a key.
+pub(crate) fn sub_table<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t DeTable<'i>> {
+    table.get(key).and_then(|value| value.get_ref().as_table())
+}
+
 impl<T> Named<T> {
     /// Gives the names their places, and the order of the file: the parser sorts by name, and spans of keys do not get
     /// through `serde_ignored`.

@@ -5,11 +5,12 @@
 //! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
-//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log), [`listener`], [`route`], [`pool`],
-//! and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
+//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log), [`listener`], [`route`], [`action`],
+//! [`pool`], and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
 
+pub(crate) mod action;
 pub(crate) mod listener;
 pub(crate) mod loose;
 pub(crate) mod pool;
@@ -18,8 +19,7 @@ pub(crate) mod route;
 
 use serde::Deserialize;
 
-use loose::{Field, List, Loose, Named, fields_of, tables};
-use toml::Spanned;
+use loose::{Field, List, Loose, Named, fields_of, right_mut, sub_table, tables};
 use toml::de::DeTable;
 
 /// One file.
@@ -40,26 +40,37 @@ tables!(File);
 impl File {
     /// Gives names that the operator chose their places in the file.
     pub(crate) fn place_names(&mut self, table: &DeTable<'_>) {
-        if let (Some(Loose::Right(named)), Some(written)) = (
+        if let (Some(named), Some(written)) = (
             right_mut(&mut self.listeners),
             sub_table(table, "listeners"),
         ) {
             named.place(written);
+            for (name, listener) in &mut named.0 {
+                if let (Loose::Right(listener), Some(written)) =
+                    (listener.get_mut(), sub_table(written, name.get_ref()))
+                {
+                    listener.place_names(written);
+                }
+            }
         }
-        if let (Some(Loose::Right(named)), Some(written)) =
+        if let (Some(named), Some(written)) =
             (right_mut(&mut self.pools), sub_table(table, "pools"))
         {
             named.place(written);
         }
+        let written = table
+            .get("routes")
+            .and_then(|value| value.get_ref().as_array());
+        if let (Some(routes), Some(written)) = (right_mut(&mut self.routes), written) {
+            for (route, written) in routes.iter_mut().zip(written.iter()) {
+                if let (Loose::Right(route), Some(written)) =
+                    (route.get_mut(), written.get_ref().as_table())
+                {
+                    route.place_names(written);
+                }
+            }
+        }
     }
-}
-
-fn right_mut<T>(field: &mut Field<T>) -> Option<&mut Loose<T>> {
-    field.as_mut().map(Spanned::get_mut)
-}
-
-fn sub_table<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t DeTable<'i>> {
-    table.get(key).and_then(|value| value.get_ref().as_table())
 }
 
 /// The keys of the table at `path`, in which names and positions are written as `*`.
@@ -77,8 +88,14 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["listeners", _, "paths"] => fields_of::<listener::Paths>(),
         ["listeners", _, "timeouts"] => fields_of::<listener::Timeouts>(),
         ["listeners", _, "limits"] => fields_of::<listener::Limits>(),
+        ["listeners" | "routes", _, "response_headers"] | ["routes", _, "request_headers"] => {
+            fields_of::<action::Fields>()
+        }
         ["routes", _] => fields_of::<route::Route>(),
         ["routes", _, "headers" | "query" | "cookies", _] => fields_of::<route::Condition>(),
+        ["routes", _, "redirect"] => fields_of::<action::Redirect>(),
+        ["routes", _, "respond"] => fields_of::<action::Respond>(),
+        ["routes", _, "rewrite"] => fields_of::<action::Rewrite>(),
         ["pools", _] => fields_of::<pool::Pool>(),
         ["pools", _, "hash"] => fields_of::<pool::Hash>(),
         ["pools", _, "backends", _] => fields_of::<pool::Backend>(),
@@ -128,7 +145,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 19] = [
+        let tables: [&[&str]; 23] = [
             &[],
             &["server"],
             &["server", "shutdown"],
@@ -143,6 +160,10 @@ mod tests {
             &["listeners", "*", "limits"],
             &["routes", "*"],
             &["routes", "*", "headers", "*"],
+            &["routes", "*", "redirect"],
+            &["routes", "*", "respond"],
+            &["routes", "*", "rewrite"],
+            &["routes", "*", "request_headers"],
             &["pools", "*"],
             &["pools", "*", "hash"],
             &["pools", "*", "backends", "*"],

@@ -1,7 +1,9 @@
 //! `[[routes]]` as written.
 
 use serde::Deserialize;
+use toml::de::DeTable;
 
+use super::action;
 use super::loose::{Field, List, tables};
 
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +21,12 @@ pub(crate) struct Route {
     pub(crate) cookies: Field<List<Condition>>,
     pub(crate) clients: Field<List<String>>,
     pub(crate) pool: Field<String>,
+    pub(crate) redirect: Field<action::Redirect>,
+    pub(crate) respond: Field<action::Respond>,
+    pub(crate) rewrite: Field<action::Rewrite>,
+    pub(crate) request_headers: Field<action::Fields>,
+    pub(crate) response_headers: Field<action::Fields>,
+    pub(crate) error_pages: Field<action::Pages>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -31,3 +39,12 @@ pub(crate) struct Condition {
 }
 
 tables!(Route, Condition);
+
+impl Route {
+    /// Gives names that the operator chose their places.
+    pub(crate) fn place_names(&mut self, table: &DeTable<'_>) {
+        action::place_fields(&mut self.request_headers, table, "request_headers");
+        action::place_fields(&mut self.response_headers, table, "response_headers");
+        action::place(&mut self.error_pages, table, "error_pages");
+    }
+}

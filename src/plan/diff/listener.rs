@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Lines, Pair, Subject, matched, set};
+use super::{Change, Lines, Pair, Subject, action, matched, set};
 use crate::plan::Listener;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls};
 use crate::route::PathRules;
@@ -49,6 +49,9 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
         ("timeouts.body", body, after.body),
     ]);
     limits(old.limits, new.limits, lines);
+    let rules = (&old.response_headers, &new.response_headers);
+    action::fields("response_headers", rules, lines);
+    action::pages(&old.error_pages, &new.error_pages, lines);
 }
 
 fn limits(old: ListenerLimits, new: ListenerLimits, lines: &mut Lines<'_>) {

@@ -6,10 +6,11 @@
 //! *What enters*: two plans. *What leaves*: the changes, in the order of the tables.
 //!
 //! In reading order: here what a change is and how things are paired; then a file for each table: `process` (server,
-//! admin, log), `listener`, `route`, `pool`.
+//! admin, log), `listener`, `route` with `action`, `pool`.
 //!
 //! Deliberately absent: what to do about a change. A reload assembles the new plan whole, whatever has changed.
 
+mod action;
 mod listener;
 mod pool;
 mod process;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::action::{self, action_text};
 use super::{Change, Lines, Pair, Subject, matched};
 use crate::plan::{Plan, Route};
 use crate::route::{Matcher, PathPattern};
@@ -16,9 +17,7 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
             changes,
         };
         match pair {
-            Pair::Added(route) => {
-                lines.say(format!("added to pool {}", pool_name(new_plan, route)))
-            }
+            Pair::Added(route) => lines.say(format!("added to {}", action_text(new_plan, route))),
             Pair::Removed(_) => lines.say("removed"),
             Pair::Both(old, new) => {
                 common_new.push(name);
@@ -38,12 +37,8 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
                 lines.compare("conditions", &asks.0, &asks.1, String::clone);
                 let names = (listeners_text(old_plan, old), listeners_text(new_plan, new));
                 lines.compare("listeners", &names.0, &names.1, String::clone);
-                lines.compare(
-                    "pool",
-                    &pool_name(old_plan, old),
-                    &pool_name(new_plan, new),
-                    |name| (*name).to_owned(),
-                );
+                action::actions((old_plan, old), (new_plan, new), &mut lines);
+                action::edits(&old.edits, &new.edits, &mut lines);
             }
         }
     }
@@ -99,8 +94,4 @@ fn listeners_text(plan: &Plan, route: &Route) -> String {
     } else {
         names.join(",")
     }
-}
-
-fn pool_name<'p>(plan: &'p Plan, route: &Route) -> &'p str {
-    plan.pools.get(route.pool).map_or("?", |pool| &pool.name)
 }

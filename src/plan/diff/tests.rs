@@ -6,10 +6,12 @@ use super::*;
 use crate::backend::Address;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
+use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
+use crate::plan::pages::ErrorPages;
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
-use crate::plan::{Admin, Listener, Log, Pool, Route, Server};
+use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
 use crate::strategy::{SameSite, Spec, StickyKey, StickySpec};
 
@@ -64,6 +66,8 @@ fn web(name: &str, address: &str) -> Listener {
             body_bytes: 0,
             body_rate: 500,
         },
+        response_headers: FieldRules::default(),
+        error_pages: ErrorPages::default(),
     }
 }
 
@@ -76,7 +80,8 @@ fn to(name: &str, prefix: &str, pool: usize) -> Route {
             conditions: None,
         },
         listeners: Vec::new(),
-        pool,
+        action: Action::Pool(pool),
+        edits: Edits::default(),
     }
 }
 

@@ -17,10 +17,12 @@ use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece,
 use crate::message::forwarded::Words;
 use crate::message::head::Version;
 use crate::message::{Head, Name};
+use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
+use crate::plan::pages::ErrorPages;
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
-use crate::plan::{Listener, Plan, Pool, Route, Server, process};
+use crate::plan::{Action, Edits, Listener, Plan, Pool, Route, Server, process};
 use crate::proxy::Proxy;
 use crate::route::{Matcher, PathPattern};
 use crate::server::{Answer, Handler, ListenerKey, Peer, Request};
@@ -259,7 +261,8 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             conditions: None,
         },
         listeners: Vec::new(),
-        pool: 0,
+        action: Action::Pool(0),
+        edits: Edits::default(),
     };
     Plan {
         server: Server {
@@ -305,5 +308,7 @@ fn listener() -> Listener {
             body_bytes: 0,
             body_rate: 500,
         },
+        response_headers: FieldRules::default(),
+        error_pages: ErrorPages::default(),
     }
 }

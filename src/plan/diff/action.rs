@@ -1,0 +1,91 @@
+//! Differences of what becomes of requests: actions, rewriting, fields, pages.
+
+use super::{Lines, set};
+use crate::plan::action::{Action, Edits, Host};
+use crate::plan::fields::FieldRules;
+use crate::plan::pages::{ErrorPage, ErrorPages};
+use crate::plan::template::Template;
+use crate::plan::{Plan, Route};
+
+/// What answers: pools by name, for their indexes move when one is added before.
+pub(super) fn action_text(plan: &Plan, route: &Route) -> String {
+    match &route.action {
+        Action::Pool(pool) => {
+            let pool = plan.pools.get(*pool);
+            format!("pool {}", pool.map_or("?", |pool| &pool.name))
+        }
+        Action::Redirect(redirect) => {
+            format!("redirect {} {}", redirect.status, redirect.to.text())
+        }
+        Action::Respond(respond) => format!("respond {}", respond.status),
+    }
+}
+
+pub(super) fn actions(
+    (old_plan, old): (&Plan, &Route),
+    (new_plan, new): (&Plan, &Route),
+    lines: &mut Lines<'_>,
+) {
+    let (before, after) = (action_text(old_plan, old), action_text(new_plan, new));
+    match (&old.action, &new.action) {
+        (Action::Pool(_), Action::Pool(_)) if before != after => {
+            let name = after.strip_prefix("pool ").unwrap_or(&after);
+            lines.say(format!("{before} -> {name}"));
+        }
+        _ if before != after => lines.say(format!("{before} -> {after}")),
+        (Action::Respond(old), Action::Respond(new)) if old != new => {
+            lines.say(format!("content of respond {} changed", new.status));
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn edits(old: &Edits, new: &Edits, lines: &mut Lines<'_>) {
+    let text = |template: &Option<Template>| {
+        let text = template.as_ref().map(Template::text);
+        text.unwrap_or("none").to_owned()
+    };
+    lines.compare("rewrite.path", &old.rewrite.path, &new.rewrite.path, text);
+    let text = |host: &Option<Host>| {
+        let text = host.as_ref().map(Host::text);
+        text.unwrap_or("none").to_owned()
+    };
+    lines.compare("rewrite.host", &old.rewrite.host, &new.rewrite.host, text);
+    fields(
+        "request_headers",
+        (&old.request_headers, &new.request_headers),
+        lines,
+    );
+    fields(
+        "response_headers",
+        (&old.response_headers, &new.response_headers),
+        lines,
+    );
+    pages(&old.error_pages, &new.error_pages, lines);
+}
+
+pub(super) fn fields(label: &str, (old, new): (&FieldRules, &FieldRules), lines: &mut Lines<'_>) {
+    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+    set(&format!("{label}:"), &old, &new, lines);
+}
+
+/// By statuses and file; a page whose file says something else now has changed.
+pub(super) fn pages(old: &ErrorPages, new: &ErrorPages, lines: &mut Lines<'_>) {
+    let text = |page: &ErrorPage| {
+        let (first, last) = (page.statuses.start(), page.statuses.end());
+        let range = if first == last {
+            String::new()
+        } else {
+            format!("-{last}")
+        };
+        format!("for {first}{range} {}", page.file.display())
+    };
+    let texts = |pages: &ErrorPages| -> Vec<String> { pages.all().iter().map(text).collect() };
+    set("error page", &texts(old), &texts(new), lines);
+    for page in new.all() {
+        let before = old.all().iter().find(|before| text(before) == text(page));
+        if before.is_some_and(|before| before != page) {
+            lines.say(format!("error page {} changed", text(page)));
+        }
+    }
+}
