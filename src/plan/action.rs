@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Plan;
 use super::fields::FieldRules;
 use super::pages::ErrorPages;
 use super::template::{Encoding, Segment, Template, Values, Variable};
@@ -170,6 +171,23 @@ pub fn is_rooted(path: &Template) -> bool {
             matches!(variable, Variable::Path | Variable::Uri | Variable::Rest)
         }
         None => false,
+    }
+}
+
+impl Action {
+    /// What answers, in a few words: pools by name, for their indexes mean nothing to people.
+    #[must_use]
+    pub fn text(&self, plan: &Plan) -> String {
+        match self {
+            Self::Pool(pool) => {
+                let pool = plan.pools.get(*pool);
+                format!("pool {}", pool.map_or("?", |pool| &pool.name))
+            }
+            Self::Redirect(redirect) => {
+                format!("redirect {} {}", redirect.status, redirect.to.text())
+            }
+            Self::Respond(respond) => format!("respond {}", respond.status),
+        }
     }
 }
 

@@ -135,6 +135,12 @@ impl Exchange {
         }
     }
 
+    /// Replaces the target of the request's head, and keeps the client's.
+    pub(super) fn change_target(&mut self, head: &mut Head, new: &[u8]) {
+        self.target.get_or_insert_with(|| head.target().into());
+        head.set_target(new);
+    }
+
     /// The request's id: the one it brought if its sender is trusted, else one of ours.
     pub(super) fn request_id(&mut self, head: &Head, trusted: bool) -> &RequestId {
         let Self {

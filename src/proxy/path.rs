@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 
 use super::admit::Admitted;
+use super::exchange::Exchange;
 use crate::message::Head;
 use crate::route::resolved;
-use crate::route::rules::{Forward, PathRules};
+use crate::route::rules::Forward;
 
 /// Brings the path into resolved form under `forward = "normalised"`; the query stays as it is. What routes have
 /// seen is not changed by that.
-pub(super) fn normalise(head: &mut Head, admitted: &Admitted, rules: PathRules) {
+pub(super) fn normalise(head: &mut Head, admitted: &Admitted, x: &mut Exchange) {
+    let rules = x.listener.paths;
     if rules.forward == Forward::Raw {
         return;
     }
@@ -21,5 +23,5 @@ pub(super) fn normalise(head: &mut Head, admitted: &Admitted, rules: PathRules) 
         return;
     };
     new.extend_from_slice(target.get(range.end..).unwrap_or_default());
-    head.set_target(&new);
+    x.change_target(head, &new);
 }

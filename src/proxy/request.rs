@@ -23,7 +23,7 @@ pub(super) fn shape(
 ) {
     let expects_continue = x.expects_continue();
     let takes_trailers = hop_by_hop::te_trailers(head);
-    path::normalise(head, admitted, x.listener.paths);
+    path::normalise(head, admitted, x);
     hop_by_hop::strip(head);
     let host = SmallVec::<[u8; 64]>::from_slice(admitted.authority.host_header(head));
     let teller = Teller {

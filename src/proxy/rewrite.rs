@@ -3,7 +3,7 @@
 //! The log and templates go on seeing the client's target, and `X-Forwarded-Host` has been set before.
 
 use super::exchange::Exchange;
-use super::values::{self, Asked, Wanted, rules};
+use super::values::{self, Asked, Wanted};
 use super::{Failure, Incoming, headers};
 use crate::backend::Address;
 use crate::message::host::is_host;
@@ -28,8 +28,7 @@ pub(super) fn apply(
     if let Some(path) = &rewrite.path {
         let asked = (&request.head, request.admitted.as_ref());
         let target = target(path, asked, x)?;
-        x.target = Some(request.head.target().into());
-        request.head.set_target(&target);
+        x.change_target(&mut request.head, &target);
     }
     match &rewrite.host {
         // Each attempt has another one.
@@ -55,9 +54,9 @@ fn target(path: &Template, asked: Asked<'_>, x: &Exchange) -> Result<Vec<u8>, Fa
     };
     let mut target = Vec::with_capacity(128);
     values::with(asked, wanted, x, |values| {
-        rewritten(path, values, rules(x), &mut target)
+        rewritten(path, values, x.listener.paths, &mut target)
     })
-    .map_err(|_| Failure::before(Cause::BadRequest))?;
+    .map_err(|_| Failure::before(Cause::AmbiguousPath))?;
     Ok(target)
 }
 

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use crate::message::Head;
 use crate::plan::action::rest;
 use crate::plan::template::Values;
-use crate::route::{PathPattern, PathRules, resolved, view};
+use crate::route::{PathPattern, resolved, view};
 use crate::telemetry::Cause;
 
 /// A request's head, and whom it is for once that is known.
@@ -38,7 +38,7 @@ pub(super) fn with<R>(
     let (path, query) = target.split_at(query);
     let route = x.route.map(|route| &x.view.plan.routes[route]);
     let pattern = route.map_or(&PathPattern::Any, |route| &route.matcher.path);
-    let rules = rules(x);
+    let rules = x.listener.paths;
     let by_prefix = matches!(pattern, PathPattern::Prefix(_));
     let form = (wanted.resolved || by_prefix).then(|| resolved(path, rules));
     // Routes have taken the path by the same rules, so there is a form.
@@ -77,9 +77,4 @@ pub(super) fn with<R>(
         reason: reason.unwrap_or_default(),
         code: wanted.failure.map_or("", |(_, cause)| cause.as_str()),
     })
-}
-
-/// How the paths of this listener are seen.
-pub(super) fn rules(_: &Exchange) -> PathRules {
-    PathRules::default()
 }

@@ -24,8 +24,10 @@ pub(super) struct Answer {
     pub(super) listener: Listener,
     /// Absent if a route takes the request.
     pub(super) refused: Option<Refusal>,
-    /// Absent if none takes it.
+    /// Absent if no route leads it to a pool.
     pub(super) taken_by: Option<Taker>,
+    /// The route that answers by itself.
+    pub(super) answered_by: Option<Own>,
     /// In the order of precedence.
     pub(super) routes: Vec<Line>,
     /// Routes that are not among them, by the reason.
@@ -65,6 +67,14 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) why: String,
+}
+
+/// A route that answers by itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Own {
+    pub(super) route: String,
+    /// `redirect 308 https://{host}{uri}` or `respond 503`.
+    pub(super) answer: String,
 }
 
 /// Who takes the request.
@@ -120,7 +130,7 @@ impl Answer {
 
     /// Whether a route takes the request.
     pub(super) fn is_taken(&self) -> bool {
-        self.taken_by.is_some()
+        self.taken_by.is_some() || self.answered_by.is_some()
     }
 
     /// What is known before there is a route.
@@ -148,6 +158,7 @@ impl Answer {
             },
             refused: None,
             taken_by: None,
+            answered_by: None,
             routes: Vec::new(),
             other_host: 0,
             other_path: 0,
@@ -215,8 +226,18 @@ impl Answer {
             );
             return Err(Refusal::new(Cause::MethodNotAllowed, why));
         }
-        let pool = &snapshot.pools[route.pool];
-        self.taken_by = Some(taker(route, pool, asked, self.request.https));
+        match route.pool() {
+            Some(pool) => {
+                let pool = &snapshot.pools[pool];
+                self.taken_by = Some(taker(route, pool, asked, self.request.https));
+            }
+            None => {
+                self.answered_by = Some(Own {
+                    route: route.name.to_string(),
+                    answer: route.action.text(&snapshot.plan),
+                });
+            }
+        }
         Ok(())
     }
 }

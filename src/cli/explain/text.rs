@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::answer::{Answer, Backend, Line, Taker};
+use super::answer::{Answer, Backend, Line, Own, Taker};
 use super::question::Chosen;
 
 /// Renders an answer; every text of the request's own is written without control characters.
@@ -17,6 +17,10 @@ pub(super) fn render(answer: &Answer, color: bool) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = head(&mut out, answer);
+    if let Some(Own { route, answer }) = &answer.answered_by {
+        let what = format!("{route} takes it, and answers by itself: {answer}");
+        let _ = writeln!(out, "\n{}", paint(GREEN, &what));
+    }
     match (&answer.taken_by, &answer.refused) {
         (Some(taker), _) => {
             let what = format!("{} takes it, for the pool {}", taker.route, taker.pool);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use toml::Spanned;
+
 use super::scope::{Given, Scope};
 use super::template::template;
 use super::{Names, fields, page};
@@ -75,9 +77,10 @@ pub(super) fn action(
         scope.report(&other.span, finding.also(one, "the other one"));
     }
     if value.pool.is_none() && value.redirect.is_none() && value.respond.is_none() {
-        given.report(Finding::error("the route has no pool").help(
-            "add pool = \"NAME\", the name of a table [pools.NAME]; or redirect, or respond",
-        ));
+        given.report(
+            Finding::error("the route has no `pool`, and neither `redirect` nor `respond`")
+                .help("add pool = \"NAME\", the name of a table [pools.NAME]"),
+        );
     }
     // All are looked at, for their own problems.
     let pool = pool.and_then(|pool| pools.find(&pool)).map(Action::Pool);
@@ -147,14 +150,9 @@ fn respond(given: &Given<'_, raw::Respond>, outside: &Outside) -> Option<Respond
         (Some(text), _) => (text.value.as_bytes().into(), Some(raw::RESPOND_TYPE)),
         (None, Some(file)) => {
             let path = file.scope.folder().join(file.value);
-            let by_extension = || page::file_type(file, &path);
-            let by_itself = if given_type.is_some() {
-                None
-            } else {
-                by_extension()
-            };
             match outside.bodies.get(&path)? {
-                Ok(body) => (Arc::clone(body), by_itself),
+                Ok(body) if given_type.is_some() => (Arc::clone(body), None),
+                Ok(body) => (Arc::clone(body), page::file_type(file, &path)),
                 Err(error) => {
                     page::report(file, error);
                     return None;
@@ -190,12 +188,12 @@ fn content_type<'a>(scope: &Scope<'a>, value: &'a raw::Respond) -> Option<Box<st
     Some(text.into())
 }
 
-/// What changes on the way.
+/// What changes on the way; `action` is what answers, if that is known.
 pub(super) fn edits(
     given: &Given<'_, Route>,
     path: Option<&PathPattern>,
-    pools: &Pools<'_, '_>,
-    outside: &Outside,
+    action: Option<&Action>,
+    (pools, outside): (&Pools<'_, '_>, &Outside),
 ) -> Edits {
     let Given { value, scope, .. } = given;
     let edits = Edits {
@@ -204,8 +202,16 @@ pub(super) fn edits(
         response_headers: fields::responses(scope, &value.response_headers, path),
         error_pages: page::pages(scope, &value.error_pages, path, outside),
     };
-    refuse_what_no_backend_sees(given);
-    warn_of_the_cookie(given, &edits.response_headers, pools);
+    match action {
+        Some(Action::Pool(pool)) => {
+            let sticky = pools.plans.get(*pool).filter(|pool| pool.sticky.is_some());
+            if let Some(pool) = sticky {
+                warn_of_the_cookie(given, &edits.response_headers, &pool.name);
+            }
+        }
+        Some(Action::Redirect(_) | Action::Respond(_)) => refuse_what_no_backend_sees(given),
+        None => {}
+    }
     edits
 }
 
@@ -248,44 +254,31 @@ fn host(written: &Given<'_, String>, path: Option<&PathPattern>) -> Option<Host>
 /// A setting that is ignored is a promise that is broken.
 fn refuse_what_no_backend_sees(given: &Given<'_, Route>) {
     let Given { value, scope, .. } = given;
-    if value.pool.is_some() || (value.redirect.is_none() && value.respond.is_none()) {
-        return;
-    }
-    let rewrite = scope
-        .get("rewrite", &value.rewrite)
-        .map(|given| given.mark());
-    let headers = scope
-        .get("request_headers", &value.request_headers)
-        .map(|given| given.mark());
-    for (key, mark) in [("rewrite", rewrite), ("request_headers", headers)] {
-        if let Some(mark) = mark {
+    let rewrite = value.rewrite.as_ref().map(Spanned::span);
+    let headers = value.request_headers.as_ref().map(Spanned::span);
+    for (key, span) in [("rewrite", rewrite), ("request_headers", headers)] {
+        if let Some(span) = span {
             let what = format!("`{key}` changes what a backend sees, and this route has no pool");
-            scope.report(&mark.span, Finding::error(what).help("leave it out"));
+            scope.report(&span, Finding::error(what).help("leave it out"));
         }
     }
 }
 
 /// The cookie of stickiness is added behind the rules: nobody loses it by accident, nobody can replace it.
-fn warn_of_the_cookie(given: &Given<'_, Route>, rules: &FieldRules, pools: &Pools<'_, '_>) {
-    let changes = rules.remove.iter().any(|name| &**name == "set-cookie")
-        || rules.set.iter().any(|rule| &*rule.name == "set-cookie");
-    let Some(pool) = given.scope.get("pool", &given.value.pool) else {
-        return;
-    };
-    let index = pools.names.indexes.get(pool.value.as_str());
-    let sticky = index.and_then(|index| pools.plans.get(*index)?.sticky.as_ref());
-    if changes
-        && sticky.is_some()
-        && let Some(place) = given
-            .scope
-            .get("response_headers", &given.value.response_headers)
-    {
+fn warn_of_the_cookie(given: &Given<'_, Route>, rules: &FieldRules, pool: &str) {
+    let removed = rules.remove.iter();
+    let changes = removed
+        .chain(rules.set.iter().map(|rule| &rule.name))
+        .any(|name| &**name == "set-cookie");
+    let place = given.value.response_headers.as_ref().map(Spanned::span);
+    if let (true, Some(span)) = (changes, place) {
         let what = format!(
-            "`set-cookie` is changed here, and the sticky cookie of the pool `{}` is not touched by that",
-            pool.value
+            "the sticky cookie of the pool `{pool}` stays, whatever is done here with `set-cookie`"
         );
-        place.report(
-            Finding::warning(what).help("it is added behind the rules; cookies of backends go"),
+        let finding = Finding::warning(what);
+        given.scope.report(
+            &span,
+            finding.help("it is added behind the rules; only cookies of backends are changed"),
         );
     }
 }

@@ -67,7 +67,6 @@ fn page(
     outside: &Outside,
 ) -> Option<ErrorPage> {
     let file = written.scope.folder().join(written.value);
-    let content_type = file_type(written, &file);
     let source = match outside.pages.get(&file)? {
         Ok(source) => source,
         Err(error) => {
@@ -75,6 +74,7 @@ fn page(
             return None;
         }
     };
+    let content_type = file_type(written, &file);
     match parse(&source.text, Place::Page, path) {
         Ok(template) => Some(ErrorPage {
             statuses: 0..=0,

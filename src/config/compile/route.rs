@@ -27,7 +27,7 @@ pub(super) fn routes<'a>(
         let path = path(written);
         let listeners = listener_indexes(written, listeners);
         let action = action::action(written, path.as_ref(), pools, outside);
-        let edits = action::edits(written, path.as_ref(), pools, outside);
+        let edits = action::edits(written, path.as_ref(), action.as_ref(), (pools, outside));
         let matcher = matcher(written, path);
         let (Some(matcher), Some(listeners), Some(action)) = (matcher, listeners, action) else {
             continue;

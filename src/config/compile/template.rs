@@ -40,7 +40,11 @@ pub(super) fn parse(
 
 /// What to say of an error in a template.
 pub(super) fn finding<'a>(error: &TemplateError) -> Finding<'a> {
-    let finding = Finding::error(error.what.to_string()).help(error.what.help());
+    let finding = Finding::error(error.what.to_string());
+    let finding = match error.what.help() {
+        Some(help) => finding.help(help),
+        None => finding,
+    };
     match &error.what {
         What::Unknown(name) => finding.suggest(name, Variable::NAMED.map(|(known, _)| known)),
         _ => finding,

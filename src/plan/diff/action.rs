@@ -7,26 +7,12 @@ use crate::plan::pages::{ErrorPage, ErrorPages};
 use crate::plan::template::Template;
 use crate::plan::{Plan, Route};
 
-/// What answers: pools by name, for their indexes move when one is added before.
-pub(super) fn action_text(plan: &Plan, route: &Route) -> String {
-    match &route.action {
-        Action::Pool(pool) => {
-            let pool = plan.pools.get(*pool);
-            format!("pool {}", pool.map_or("?", |pool| &pool.name))
-        }
-        Action::Redirect(redirect) => {
-            format!("redirect {} {}", redirect.status, redirect.to.text())
-        }
-        Action::Respond(respond) => format!("respond {}", respond.status),
-    }
-}
-
 pub(super) fn actions(
     (old_plan, old): (&Plan, &Route),
     (new_plan, new): (&Plan, &Route),
     lines: &mut Lines<'_>,
 ) {
-    let (before, after) = (action_text(old_plan, old), action_text(new_plan, new));
+    let (before, after) = (old.action.text(old_plan), new.action.text(new_plan));
     match (&old.action, &new.action) {
         (Action::Pool(_), Action::Pool(_)) if before != after => {
             let name = after.strip_prefix("pool ").unwrap_or(&after);

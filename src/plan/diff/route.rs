@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::action::{self, action_text};
-use super::{Change, Lines, Pair, Subject, matched};
+use super::{Change, Lines, Pair, Subject, action, matched};
 use crate::plan::{Plan, Route};
 use crate::route::{Matcher, PathPattern};
 
@@ -17,7 +16,7 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
             changes,
         };
         match pair {
-            Pair::Added(route) => lines.say(format!("added to {}", action_text(new_plan, route))),
+            Pair::Added(route) => lines.say(format!("added to {}", route.action.text(new_plan))),
             Pair::Removed(_) => lines.say("removed"),
             Pair::Both(old, new) => {
                 common_new.push(name);

@@ -16,6 +16,7 @@ pub mod render;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::Range;
 
 pub use render::{Encoding, Values};
@@ -23,7 +24,7 @@ pub use render::{Encoding, Values};
 use crate::route::PathPattern;
 
 /// A text with names in braces. Compared by its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     text: Box<str>,
     segments: Box<[Segment]>,
@@ -187,6 +188,12 @@ impl Template {
     }
 }
 
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.text).finish()
+    }
+}
+
 impl Variable {
     /// The values with names of their own.
     pub const NAMED: [(&'static str, Self); 16] = [
@@ -212,12 +219,12 @@ impl Variable {
 impl What {
     /// What to do about it.
     #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
+    pub fn help(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Unknown(_) => {
                 "a template knows {host} {port} {scheme} {method} {path} {query} {uri} {client} {request_id} {listener} {route}, and more in some places; a brace itself is {{ or }}"
             }
-            Self::Misplaced { .. } => "config/reference.toml says which values are known where",
+            Self::Misplaced { .. } => return None,
             Self::NoGroup(_) => "groups are counted from 1, by their opening parentheses",
             Self::TwoMeanings(_) => "give the group another name",
             Self::Open => "a value is written {name}; a brace itself is {{",
@@ -229,6 +236,6 @@ impl What {
                 "a field's value is one line without control characters"
             }
             Self::Character(..) => "write it percent-encoded, such as %20 for a space",
-        }
+        })
     }
 }
