@@ -67,7 +67,8 @@ fn host(template: &Template, asked: Asked<'_>, x: &Exchange) -> Result<Vec<u8>, 
     };
     let mut host = Vec::with_capacity(64);
     values::with(asked, wanted, x, |values| {
-        template.render(values, Encoding::Field, &mut host);
+        // What is no part of a host is an escape then, and no host has one.
+        template.render(values, Encoding::Url, &mut host);
     });
     // What a regex took of a path need not be one.
     if host.is_empty() || is_host(&host) {

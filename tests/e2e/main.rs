@@ -3,6 +3,7 @@
 //! Every address is of the kernel's choosing, nothing is slept for, and nothing is tried twice: a test
 //! that fails now and then has found something. Start with [`harness`].
 
+mod actions;
 mod admin;
 mod demo;
 mod descriptors;
