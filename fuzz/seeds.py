@@ -461,6 +461,28 @@ def response_paths():
         yield f"silence-{mode}", f"9\n{mode}\n".encode()
 
 
+def templates():
+    def case(path, template, target, other=""):
+        return "\n".join([path, template, target, other]).encode("latin-1")
+
+    yield "https", case("", "https://{host}{uri}", "//evil.example/?a=b")
+    yield "host-and-port", case("", "https://www.{host}:{port}{path}{query}", "/a?b")
+    yield "rest", case("prefix /api", "/v2{rest}", "/%61pi//x/../a%3Bb;c?d")
+    yield "rest-alone", case("prefix /api/", "{rest}", "/api")
+    yield "rest-in-query", case("prefix /q", "/find?where={rest}{query}", "/q/a&b=c?d=e")
+    yield "login", case("", "/login?next={uri}", "/a?b=c&d=%20")
+    yield "capture", case("regex ^/f(.*)$", "/files/{1}", "/f../secret")
+    yield "named", case("regex ^/(?<name>[^/]+)/(.*)$", "/x/{2}/{name}", "/a;b%3Bc/d%2Fe/f")
+    yield "capture-crlf", case("regex (?s)^/(.*)$", "/a{1}", "/%0d%0aset-cookie:%20a=b")
+    yield "open", case("regex (.*)", "/{1}", "//evil.example")
+    yield "open-host", case("regex (.*)", "https://shop.example{1}", "/@evil.example")
+    yield "backslash", case("", "https://shop.example{path}", "/\\evil.example\\")
+    yield "fields", case("", "{method} {request_id} {route} {client}", "/", "<b>\"'&\r\n\t\x00\xe9")
+    yield "page", case("", "<p title=\"{path}\">{route} {{code}}</p><style>p{color:red}</style>", "/<script>'\"", "</p>")
+    yield "braces", case("", "{{{host}}} { } {a b} {nothing} }", "/")
+    yield "asterisk", case("", "/a{path}", "*")
+
+
 SEEDS = {
     "chunked_body": chunked_bodies,
     "configuration": configurations,
@@ -473,6 +495,7 @@ SEEDS = {
     "splitting": splittings,
     "proxy_protocol": proxy_protocols,
     "sticky_cookie": sticky_cookies,
+    "templates": templates,
 }
 
 

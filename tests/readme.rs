@@ -34,6 +34,8 @@ fn configurations_are_good() {
     let examples = blocks("toml");
     assert!(examples.len() >= 2, "the README shows configurations");
     let folder = tempfile::tempdir().expect("a folder");
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/errors");
+    std::os::unix::fs::symlink(pages, folder.path().join("errors")).expect("a link");
     for (number, example) in examples.iter().enumerate() {
         let file = folder.path().join(format!("{number}.toml"));
         std::fs::write(&file, example).expect("write the example");

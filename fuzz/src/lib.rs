@@ -23,6 +23,7 @@ pub mod response_head;
 pub mod route_matching;
 pub mod splitting;
 pub mod sticky_cookie;
+pub mod templates;
 pub mod theirs;
 #[path = "../../tests/wire/engine/mod.rs"]
 pub mod wire;
