@@ -33,7 +33,7 @@ pub(super) fn with<R>(
     x: &Exchange,
     take: impl FnOnce(&Values<'_>) -> R,
 ) -> R {
-    let target = x.target.as_deref().unwrap_or(head.target());
+    let target = x.target.as_deref().unwrap_or_else(|| head.target());
     let query = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at(query);
     let route = x.route.map(|route| &x.view.plan.routes[route]);

@@ -86,8 +86,11 @@ pub(super) fn action(
     let pool = pool.and_then(|pool| pools.find(&pool)).map(Action::Pool);
     let redirect = redirect.and_then(|redirect| self::redirect(&redirect, path));
     let respond = respond.and_then(|respond| self::respond(&respond, outside));
-    pool.or(redirect.map(Action::Redirect))
-        .or(respond.map(Action::Respond))
+    match (pool, redirect, respond) {
+        (Some(pool), _, _) => Some(pool),
+        (None, Some(redirect), _) => Some(Action::Redirect(redirect)),
+        (None, None, respond) => respond.map(Action::Respond),
+    }
 }
 
 fn redirect(given: &Given<'_, raw::Redirect>, path: Option<&PathPattern>) -> Option<Redirect> {

@@ -6,11 +6,13 @@ use super::*;
 use crate::backend::Address;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
-use crate::plan::fields::FieldRules;
+use crate::plan::action::{Host, Redirect};
+use crate::plan::fields::{FieldRule, FieldRules};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
-use crate::plan::pages::ErrorPages;
+use crate::plan::pages::{ErrorPage, ErrorPages};
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
+use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
 use crate::strategy::{SameSite, Spec, StickyKey, StickySpec};
@@ -310,4 +312,57 @@ fn the_order_of_routes_is_a_setting() {
     );
     let lines = changed(|plan| drop(plan.routes.remove(0)));
     assert_eq!(lines, ["route all: removed"]);
+}
+
+#[test]
+fn what_becomes_of_requests_is_compared() {
+    let template = |text: &str| Template::parse(text, Place::Page, &PathPattern::Any).unwrap();
+    let rules = |value: &str| FieldRules {
+        set: vec![FieldRule {
+            name: "x-shop".into(),
+            value: template(value),
+        }],
+        ..FieldRules::default()
+    };
+    let page = |text: &str| {
+        ErrorPages::new(vec![ErrorPage {
+            statuses: 502..=504,
+            file: PathBuf::from("down.html"),
+            content_type: "text/html",
+            encoding: Encoding::Html,
+            template: Arc::new(template(text)),
+        }])
+    };
+    let lines = changed(|plan| {
+        plan.routes[0].action = Action::Redirect(Redirect {
+            status: 308,
+            to: template("https://{host}{uri}"),
+        });
+        plan.routes[1].edits.rewrite.path = Some(template("/v2{path}"));
+        plan.routes[1].edits.rewrite.host = Some(Host::Backend);
+        plan.routes[1].edits.request_headers = rules("de");
+        let listener = Arc::make_mut(&mut plan.listeners[0]);
+        listener.response_headers.remove = vec!["server".into()];
+        listener.error_pages = page("one");
+    });
+    assert_eq!(
+        lines,
+        [
+            "listener web: response_headers: remove server added",
+            "listener web: error page for 502-504 down.html added",
+            "route all: pool shop -> redirect 308 https://{host}{uri}",
+            "route pay: rewrite.path none -> /v2{path}",
+            "route pay: rewrite.host none -> {backend}",
+            "route pay: request_headers: set x-shop: de added",
+        ]
+    );
+    let mut old = plan();
+    old.routes[0].edits.error_pages = page("one");
+    let mut new = plan();
+    new.routes[0].edits.error_pages = page("two");
+    let changes: Vec<_> = diff(&old, &new).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        ["route all: error page for 502-504 down.html changed"]
+    );
 }
