@@ -19,6 +19,8 @@ pub(super) struct Admitted {
     pub(super) trusted: bool,
     /// Whether the client came by TLS, as far as is known.
     pub(super) https: bool,
+    /// Whether it may go no further, so that it is ours to answer.
+    pub(super) ends_here: bool,
 }
 
 /// Takes the request or refuses it. The target becomes origin-form.
@@ -31,7 +33,8 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     let mut authority =
         authority::request_authority(head).map_err(|_| Failure::before(Cause::BadRequest))?;
     authority.normalise(head, b"");
-    if max_forwards::step(head) == MaxForwards::Malformed {
+    let may_go = max_forwards::step(head);
+    if may_go == MaxForwards::Malformed {
         return Err(Failure::before(Cause::BadRequest));
     }
     if via::is_loop(head) {
@@ -49,6 +52,7 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
         authority,
         trusted,
         https: peer.tls || trusted && forwarded::says_https(head),
+        ends_here: may_go == MaxForwards::Last,
     })
 }
 

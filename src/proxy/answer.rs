@@ -1,4 +1,4 @@
-//! Routes that answer by themselves: redirects and fixed responses.
+//! What is answered here and goes no further: redirects, fixed responses, an OPTIONS with no forwards left.
 
 use std::sync::Arc;
 
@@ -42,6 +42,23 @@ pub(super) fn make(
     headers::change_response(&mut head, (asked, Some(admitted)), x);
     Ok(Own { head, content })
 }
+
+/// The answer to an OPTIONS that may go no further than to us (RFC 9110 section 7.6.2).
+pub(super) fn options(asked: &Head, admitted: &Admitted, x: &mut Exchange) -> Own {
+    x.request_id(asked, admitted.trusted);
+    let mut head = x.worker.take_head();
+    start(200, &mut head);
+    head.push(b"allow", ALLOWED.as_bytes());
+    head.push(b"date", &x.worker.date());
+    headers::change_response(&mut head, (asked, Some(admitted)), x);
+    Own {
+        head,
+        content: Content::Made(Vec::new()),
+    }
+}
+
+/// The methods that are passed on, so far as they are registered; TRACE is where a route names it.
+pub(super) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 fn make_redirect(
     redirect: &Redirect,

@@ -155,6 +155,10 @@ impl<T: Transport> Proxy<T> {
         let admitted = admit::admit(request, x)?;
         let admitted = request.admitted.insert(admitted);
         let route = admit::route(&request.head, admitted, &view, x)?;
+        if admitted.ends_here {
+            let own = answer::options(&request.head, admitted, x);
+            return Ok(Reached::Route(own));
+        }
         let Some(pool) = route.pool() else {
             let own = answer::make(route, &request.head, admitted, x)?;
             return Ok(Reached::Route(own));

@@ -10,7 +10,7 @@ use super::exchange::Exchange;
 use super::failure::status;
 use super::stream::{Content, Outgoing};
 use super::values::Asked;
-use super::{headers, pages};
+use super::{answer, headers, pages};
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::message::head::Version;
 use crate::message::{Head, Method, Name};
@@ -38,9 +38,7 @@ pub(super) fn reply<'c, B: AnswerBody>(
     head.push(b"date", &x.worker.date());
     match status {
         StatusCode::SERVICE_UNAVAILABLE => head.push(b"retry-after", b"1"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            head.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        }
+        StatusCode::METHOD_NOT_ALLOWED => head.push(b"allow", answer::ALLOWED.as_bytes()),
         _ => {}
     }
     headers::change_response(&mut head, asked, &x);

@@ -160,9 +160,12 @@ fn path_fits(pattern: &PathPattern, path: &[u8]) -> bool {
         PathPattern::Any => true,
         PathPattern::Exact(exact) => view::of_pattern(exact, &mut view::Room::new()) == path,
         PathPattern::Regex(regex) => regex.finds(path),
-        PathPattern::Prefix(prefix) => path
-            .strip_prefix(&segments_of(prefix)[..])
-            .is_some_and(|rest| matches!(rest, [] | [b'/', ..])),
+        PathPattern::Prefix(prefix) => {
+            let segments = segments_of(prefix);
+            let rest = path.strip_prefix(&segments[..]);
+            // All paths are below the root, and so is the `*` that stands for all of them.
+            segments.is_empty() || rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        }
     }
 }
 

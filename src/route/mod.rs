@@ -39,7 +39,7 @@
 //!   no other spelling of a path takes another route; each listener has [`rules`] for it. What is
 //!   forwarded is the caller's business and not changed here.
 //! - A prefix takes whole segments: `/a` takes `/a`, `/a/` and `/a/b`, but not `/ab`. A slash at its end
-//!   says nothing: `/a/` is the same prefix.
+//!   says nothing: `/a/` is the same prefix. `/` also takes the `*` of `OPTIONS *`, which stands for all paths.
 //! - A regex is searched for anywhere in the path, unless it is tied down by `^` and `$`.
 //!
 //! # What it costs

@@ -166,10 +166,7 @@ impl Paths {
         self.particular
             .as_ref()
             .and_then(|particular| particular.find(asked))
-            .or_else(|| {
-                let below = matches!(asked.path, [] | [b'/', ..]);
-                below.then(|| self.root.find(asked)).flatten()
-            })
+            .or_else(|| self.root.find(asked))
             .or_else(|| self.any.find(asked))
     }
 

@@ -201,7 +201,11 @@ mod by_example {
             "a prefix takes whole segments"
         );
         assert_eq!(found(&table, "", "", 0), Some(1));
-        assert_eq!(found(&table, "", "*", 0), Some(0));
+        assert_eq!(
+            found(&table, "", "*", 0),
+            Some(1),
+            "it stands for all paths"
+        );
     }
 
     #[test]
@@ -485,7 +489,8 @@ mod oracle {
                 if wanted.last().is_some_and(Vec::is_empty) {
                     wanted.pop();
                 }
-                let takes = path.starts_with(b"/") && segments(path).starts_with(&wanted);
+                let takes = wanted.len() <= 1
+                    || path.starts_with(b"/") && segments(path).starts_with(&wanted);
                 takes.then_some((
                     2,
                     Reverse(prefix.strip_suffix(b"/").unwrap_or(&prefix).len()),

@@ -155,3 +155,48 @@ fn a_response_has_a_date() {
         assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
     }
 }
+
+#[test]
+fn an_options_goes_as_far_as_it_may() {
+    let origin = Origin::named("a");
+    let balancer = balancer(STANDARD, "", &origin);
+    let mut client = balancer.client("web");
+    let response = client.send(&Request::new("OPTIONS", "/").field("Max-Forwards", "1"));
+    assert_eq!(response.origin(), "a");
+    assert_eq!(origin.last_received().field("max-forwards"), Some("0"));
+    let response = client.send(&Request::new("OPTIONS", "/").field("Max-Forwards", "0"));
+    assert_eq!(
+        (response.status, response.body.len()),
+        (200, 0),
+        "{response}"
+    );
+    assert!(
+        response
+            .field("allow")
+            .is_some_and(|allow| allow.contains("OPTIONS"))
+    );
+    assert_eq!((response.field("x-origin"), origin.requests()), (None, 1));
+    let response = client.send(&Request::new("OPTIONS", "/").field("Max-Forwards", "one"));
+    assert_eq!(
+        (response.status, response.cause()),
+        (400, Some("bad-request"))
+    );
+    // Of other methods it is not ours to count.
+    client.send(&request(&[("Max-Forwards", "0")]));
+    assert_eq!(origin.last_received().field("max-forwards"), Some("0"));
+}
+
+#[test]
+fn an_asterisk_goes_where_every_path_goes() {
+    let origin = Origin::named("a");
+    let balancer = balancer(STANDARD, "", &origin);
+    let mut client = balancer.client("web");
+    for target in ["*", "http://shop.example"] {
+        assert_eq!(client.send(&Request::new("OPTIONS", target)).origin(), "a");
+        let seen = origin.last_received();
+        assert_eq!(
+            (seen.method.as_str(), seen.target.as_str()),
+            ("OPTIONS", "*")
+        );
+    }
+}
