@@ -46,6 +46,7 @@ fn requests_are_changed_in_order() {
 /// The listener's rules come first, then the route's; they hold for backends' responses, errors of backends and all
 /// answers of our own, before a route is known as well.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one scene, looked at from all sides")]
 fn responses_of_all_kinds_are_changed() {
     let listener = r#"response_headers = { set = { x-frame-options = "DENY", x-by = "listener" }, remove = ["server", "x-secret"] }"#;
     let routes = r#"

@@ -8,7 +8,7 @@ use crate::harness::{Behaviour, DEADLINE, wait_until};
 
 /// A folder of pages.
 fn pages() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is room for a folder");
     for (name, text) in [
         (
             "route.html",
@@ -21,7 +21,7 @@ fn pages() -> tempfile::TempDir {
         ),
         ("plain.txt", "plain {code} {listener} {client}\n"),
     ] {
-        fs::write(folder.path().join(name), text).unwrap();
+        fs::write(folder.path().join(name), text).expect("a new folder can be written to");
     }
     folder
 }
