@@ -205,6 +205,7 @@ fn reasons_and_refusals_are_named() {
 
 /// Which listener is assumed, and that nobody is asked who cannot answer.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table of questions")]
 fn assumptions_and_mistakes_are_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("listeners.toml");
