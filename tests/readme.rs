@@ -89,6 +89,7 @@ fn the_systemd_unit_speaks_the_programs_language() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one script and what it prints")]
 fn commands_work_as_written() {
     if Command::new("python3")
         .arg("--version")

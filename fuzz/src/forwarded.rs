@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use forecourt::h1::write;
-use forecourt::message::body::Length;
 use forecourt::message::FieldCase;
+use forecourt::message::body::Length;
 use forecourt::message::forwarded::{
     Teller, Words, client_address, is_trusted, says_https, set_forwarded,
 };
@@ -83,7 +83,12 @@ fn judge_telling(mut head: Head, peer: IpAddr, trusted: &[IpNet]) {
     };
     set_forwarded(&mut head, Words::XForwarded, &teller);
     let mut bytes = Vec::new();
-    write::request_head(&head, Length::Absent { announced: None }, FieldCase::Keep, &mut bytes);
+    write::request_head(
+        &head,
+        Length::Absent { announced: None },
+        FieldCase::Keep,
+        &mut bytes,
+    );
     let (read, length) = match ours::request(&bytes) {
         Ok(read) => read,
         // Fields that were added can be the ones too many.
