@@ -128,26 +128,35 @@ with_wrk() {
   grep 'requests in' "$out" | sed 's/^ */        /'
 }
 
-# slow NAME SERVICE_PATH OPTIONS...: every slow connection is cut within its limit (3 s, and the ones that were still to
-# be opened), and an honest client is served all the while.
+# The slow clients that forecourt holds now, the one that asks for this and the tool's own probe left out.
+held() {
+  curl --silent --max-time 5 "$admin/metrics" | awk -F'[ "]' '/^forecourt_connections\{listener="strict"/ { print ($NF > 1 ? $NF : 0) }'
+}
+
+# slow NAME SERVICE_PATH OPTIONS...: every slow connection is cut within its limit, and an honest client is served all the
+# while. Asked of forecourt, not of the tool: whoever reads slowly sees a reset only behind what had come before it.
 slow() {
-  local name=$1 path=$2
+  local name=$1 path=$2 most=0 now=0 began=$SECONDS unserved=0 out tool
+  out=$work/slow.$1
   shift 2
-  local out=$work/slow.$name
-  (cd "$work" && slowhttptest "$@" -c 200 -r 200 -i 1 -l 12 -p 2 -g -o "slow.$name" -u "$strict$path" >"$out.log" 2>&1) || true
-  # Columns: seconds, closed, pending, connected, service available.
-  local honest served ended
-  honest=$(curl --silent --max-time 5 "$web/")
-  check "slowhttptest $name: an honest client is served" hello "$honest"
-  served=$(awk -F, 'NR > 1 && $5 == 0' "$out.csv" | wc -l)
-  check "slowhttptest $name: the service was there all the while" 0 "$served"
-  # Opened within 2 s, cut within 3 more; it looks once a second or so.
-  sed -i 's/\x1b\[[0-9;]*m//g' "$out.log"
-  holds "slowhttptest $name: every connection was cut" "$out.log" 'Exit status: *No open connections left'
-  ended=$(sed -n 's/^Test ended on \([0-9]*\)th second.*/\1/p' "$out.log")
-  printf '        connected at most %s, all of them cut after %s s\n' \
-    "$(awk -F, 'NR > 1 && $4 > most { most = $4 } END { print most + 0 }' "$out.csv")" "$ended"
-  if [ "${ended:-99}" -le 7 ]; then ok "slowhttptest $name: in time"; else bad "slowhttptest $name: in time"; fi
+  (cd "$work" && exec slowhttptest "$@" -c 200 -r 200 -i 1 -l 20 -p 2 -u "$strict$path" >"$out.log" 2>&1) &
+  tool=$!
+  started+=("$tool")
+  while [ $((SECONDS - began)) -lt 15 ]; do
+    now=$(held)
+    [ "$now" -gt "$most" ] && most=$now
+    [ "$(curl --silent --max-time 2 "$web/")" = hello ] || unserved=$((unserved + 1))
+    [ "$most" -ge 200 ] && [ "$now" -eq 0 ] && break
+    sleep 0.1
+  done
+  printf '        connected at most %s, %s of them left after %s s\n' "$most" "$now" $((SECONDS - began))
+  check "slowhttptest $name: an honest client is served all the while" 0 "$unserved"
+  if [ "$most" -ge 200 ]; then ok "slowhttptest $name: all were let in"; else bad "slowhttptest $name: all were let in"; fi
+  check "slowhttptest $name: every one was cut" 0 "$now"
+  # Opened within 2 s, cut within 3 more.
+  if [ $((SECONDS - began)) -le 8 ]; then ok "slowhttptest $name: in time"; else bad "slowhttptest $name: in time"; fi
+  kill "$tool" 2>/dev/null || true
+  wait "$tool" 2>/dev/null || true
 }
 
 with_slowhttptest() {
