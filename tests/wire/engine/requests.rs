@@ -117,9 +117,11 @@ impl<'a> Verdict<'a> {
             // The body of a request that is refused for its head may still be on its way, so the connection
             // may live on as far as the balancer knows.
             let headed = matches!(last, Next::Headed(_));
+            // What ends here is answered without its body.
+            let ends = matches!(&last, Next::Headed(request) if ends_here(request));
             if let Some(response) = answer.response {
                 assert!(
-                    is_own(&response) && (headed || !keep_alive(&response.fields, 1)),
+                    ends || is_own(&response) && (headed || !keep_alive(&response.fields, 1)),
                     "what is not whole, or refused, has an answer: {response:?}\n{}",
                     self.told()
                 );
@@ -160,6 +162,11 @@ impl<'a> Verdict<'a> {
                 "not taken without need: {request:?}\n{answer:?}\n{}",
                 self.told()
             );
+            return keep_alive(&answer.fields, 1);
+        }
+        if ends_here(request) {
+            assert_eq!(answer.status, 200, "{}", self.told());
+            assert_eq!(values(&answer.fields, "x-wire").next(), None);
             return keep_alive(&answer.fields, 1);
         }
         let seen = self.seen.served.get(self.taken);
@@ -239,6 +246,13 @@ fn meant(mut stream: &[u8]) -> (Vec<(Request, usize)>, Next<Request>) {
 /// Whether an answer is the balancer's.
 fn is_own(response: &Response) -> bool {
     response.status >= 400 && values(&response.fields, "forecourt-error").next().is_some()
+}
+
+/// Whether the balancer answers a request as the last that it may come to (RFC 9110 section 7.6.2).
+fn ends_here(request: &Request) -> bool {
+    let mut left = values(&request.fields, "max-forwards");
+    let zero = |digits: &[u8]| !digits.is_empty() && digits.iter().all(|digit| *digit == b'0');
+    request.method == b"OPTIONS" && left.next().is_some_and(zero)
 }
 
 /// Whether there is no reason not to take a whole request: a plain target, a plain host, a method that
