@@ -13,6 +13,7 @@
 //! | 0 | [`telemetry`] | names and numbers: metrics, access log, operator's log |
 //! | 0 | [`message`] | rules of HTTP messages: the head that the whole house shares |
 //! | 1 | [`h1`] | HTTP/1 on the wire: bytes to heads and bodies, and back |
+//! | 1 | [`h2`] | HTTP/2 heads, from the framing library and back |
 //! | 1 | [`backend`] | who answers: identity and live state |
 //! | 2 | [`strategy`] | which one: pure choice, one strategy a file |
 //! | 2 | [`route`] | where to: pure matching |
@@ -63,6 +64,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod h1;
+pub mod h2;
 pub mod listener;
 pub mod message;
 pub mod plan;

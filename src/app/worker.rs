@@ -21,7 +21,7 @@ use crate::listener::tls::TlsShared;
 use crate::listener::{Accepted, Budget, Listening, Socket};
 use crate::plan::Listener;
 use crate::proxy::Proxy;
-use crate::server::{ListenerKey, h1};
+use crate::server::{ListenerKey, h1, h2};
 use crate::snapshot::{Snapshots, View};
 use crate::telemetry::{AccessLog, Cause, ListenerMeters, WorkerId};
 use crate::upstream::Upstream;
@@ -295,6 +295,10 @@ impl Parts {
             } = guest;
             let (proxy, worker) = (Rc::clone(&parts.proxy), Rc::clone(&parts.worker));
             match unwelcome {
+                None if stream.speaks_http2() => {
+                    let peer = Rc::new(peer);
+                    Box::pin(h2::serve(stream, early, peer, proxy, worker)).await;
+                }
                 None => h1::serve(stream, early, peer, proxy, worker).await,
                 Some(cause) => {
                     Box::pin(h1::turn_away(stream, early, peer, cause, proxy, worker)).await;
@@ -319,11 +323,11 @@ impl Parts {
     ) -> Option<TlsAcceptor> {
         let mut acceptors = self.acceptors.borrow_mut();
         if let Some((of, acceptor)) = acceptors.get(&key)
-            && (Arc::ptr_eq(of, listener) || of.tls == listener.tls)
+            && (Arc::ptr_eq(of, listener) || (&of.tls, of.http2) == (&listener.tls, listener.http2))
         {
             return Some(acceptor.clone());
         }
-        match self.tls.acceptor(listener.tls.as_ref()?) {
+        match self.tls.acceptor(listener.tls.as_ref()?, listener.http2) {
             Ok(acceptor) => {
                 acceptors.insert(key, (Arc::clone(listener), acceptor.clone()));
                 Some(acceptor)
@@ -346,10 +350,12 @@ impl Parts {
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             self.forget_retired();
             let view = self.proxy.view();
-            let store = self.proxy.transport().store();
-            if !store.is_empty() {
+            let transport = self.proxy.transport();
+            let (store, lines) = (transport.store(), transport.lines());
+            if !store.is_empty() || !lines.is_empty() {
                 let wanted = numbers(&view);
                 store.sweep(|backend| wanted.contains(&backend.number()));
+                lines.sweep(|backend| wanted.contains(&backend));
             }
         }
     }

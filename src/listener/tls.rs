@@ -46,11 +46,11 @@ impl TlsShared {
         })
     }
 
-    /// What does handshakes for a listener with these settings.
+    /// What does handshakes for a listener with these settings; `http2` says whether HTTP/2 is offered.
     ///
     /// # Errors
     /// When the library refuses them; `config` has looked at certificate and key before.
-    pub fn acceptor(&self, tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+    pub fn acceptor(&self, tls: &Tls, http2: bool) -> Result<TlsAcceptor, TlsError> {
         let certificate = tls.certificates.first().ok_or(TlsError::NoCertificate)?;
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -58,6 +58,9 @@ impl TlsShared {
                 .with_no_client_auth()
                 .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if http2 {
+            config.alpn_protocols.insert(0, b"h2".to_vec());
+        }
         config.ticketer = Arc::clone(&self.tickets);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // Each ticket is a sealing and 100 bytes; one is enough to come back with.

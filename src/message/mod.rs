@@ -18,6 +18,7 @@
 //! - [`max_forwards`]: how far an OPTIONS may go.
 //! - [`via`]: who has passed the message on, and how often it was us.
 //! - [`field_case`]: in which case field names are written.
+//! - [`websocket`]: where the frames of a WebSocket begin.
 //! - [`cookie`]: finding and removing one cookie.
 //! - [`body`]: bodies, lent piece by piece.
 //!
@@ -37,6 +38,7 @@ pub mod host;
 pub mod max_forwards;
 pub mod method;
 pub mod via;
+pub mod websocket;
 
 pub use field_case::FieldCase;
 pub use head::{Head, Name, Version};

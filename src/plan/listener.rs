@@ -24,6 +24,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Peers whose `X-Forwarded-*` and PROXY headers are believed; nobody by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether HTTP/2 is spoken with those who ask for it.
+    pub http2: bool,
     /// Whether a PROXY header tells who the client is.
     pub proxy_protocol: ProxyProtocol,
     /// How paths are seen when they are matched, and what is forwarded.

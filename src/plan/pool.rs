@@ -21,8 +21,20 @@ pub struct Pool {
     pub backends: Vec<BackendPlan>,
     /// Deadlines towards backends.
     pub timeouts: PoolTimeouts,
+    /// What is spoken with its backends.
+    pub protocol: Protocol,
     /// How requests look to its backends.
     pub style: RequestStyle,
+}
+
+/// What is spoken with the backends of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
 }
 
 /// A backend as the operator wants it.

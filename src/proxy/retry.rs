@@ -52,6 +52,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
             backend: pool.backend(slot),
             timeouts: pool.timeouts,
             case: pool.style.case,
+            protocol: pool.protocol,
             fresh,
             begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
         };

@@ -49,8 +49,7 @@ impl Connection<'_> {
 
     /// Full patience with the client, for a body.
     pub(super) fn patience(&self) -> Patience {
-        let listener = &self.terms.listener;
-        Patience::new(listener.timeouts.body, listener.limits.body_rate)
+        Patience::of(&self.terms.listener)
     }
 
     /// Whether it is to end behind the answer under way.

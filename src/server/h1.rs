@@ -16,7 +16,7 @@ use super::connection::{Connection, Input, Wire, limits};
 use super::delivery::{self, Outcome};
 use super::request_body::RequestReader;
 use super::watch::Watch;
-use super::{Answer, Handler, Peer, Request, Terms};
+use super::{Answer, Handler, Peer, Request, Terms, h2};
 use crate::h1::write;
 use crate::message::body::{Body, Interim, RequestBody};
 use crate::message::framing::Framing;
@@ -47,6 +47,12 @@ pub fn serve<H: Handler>(
         let mut nth = 0;
         loop {
             let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
+            if nth == 0 && !peer.tls && terms.listener.http2 && is_http2(&got, &input) {
+                // Prior knowledge (RFC 9113 section 3.3). Where there is a handshake, it says what is spoken.
+                drop(timer);
+                let (stream, peer) = (wire.into_inner().stream, Rc::new(peer));
+                return Box::pin(h2::serve(stream, input.buffer, peer, handler, worker)).await;
+            }
             // It may have waited for long: the request counts by what holds now.
             terms = handler.terms(&peer);
             nth += 1;
@@ -109,6 +115,10 @@ pub async fn turn_away<H: Handler>(
             linger(&wire, &mut input, &timer, &worker).await;
         }
     }
+}
+
+fn is_http2(got: &NextHead, input: &Input) -> bool {
+    matches!(got, NextHead::Whole(length) if input.buffer.bytes()[..*length] == *h2::PREFACE_HEAD)
 }
 
 /// What comes after an exchange.

@@ -13,6 +13,7 @@
 mod connection;
 mod delivery;
 pub mod h1;
+pub mod h2;
 mod patience;
 mod request_body;
 mod watch;

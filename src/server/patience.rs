@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::message::body::BodyFailure;
+use crate::plan::Listener;
+
 /// What is left of the time that a client may keep us waiting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -32,6 +35,11 @@ impl Patience {
             rate,
             since: None,
         }
+    }
+
+    /// Full patience with a listener's clients, for a body.
+    pub(super) fn of(listener: &Listener) -> Self {
+        Self::new(listener.timeouts.body, listener.limits.body_rate)
     }
 
     /// Whether a wait is under way.
@@ -68,9 +76,13 @@ impl Patience {
         self.left = self.left.saturating_add(bought).min(self.most);
     }
 
-    /// Whether the wait under way began with full patience: if it ends it, not a byte came in all that time.
-    pub(super) fn was_full(&self) -> bool {
-        self.left == self.most
+    /// What to call the wait under way if it ends patience: began it with all of it, not a byte came in that time.
+    pub(super) fn failure(&self) -> BodyFailure {
+        if self.left == self.most {
+            BodyFailure::TimedOut
+        } else {
+            BodyFailure::TooSlow
+        }
     }
 }
 
@@ -131,7 +143,7 @@ mod tests {
             assert!(cut.is_some(), "{rate}");
             let mut patience = Patience::new(MOST, rate);
             patience.wait(Instant::now());
-            assert!(patience.was_full());
+            assert_eq!(patience.failure(), BodyFailure::TimedOut);
         }
     }
 
@@ -150,7 +162,7 @@ mod tests {
         // A backend thinks for an hour.
         let later = start + seconds(3600);
         assert_eq!(patience.wait(later), later + seconds(20));
-        assert!(!patience.was_full());
+        assert_eq!(patience.failure(), BodyFailure::TooSlow);
         // A wait that lasted too long leaves nothing, and not less.
         patience.end_wait(later + seconds(100));
         patience.moved(500);

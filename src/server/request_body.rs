@@ -82,11 +82,7 @@ impl<'a> RequestReader<'a> {
             timer.set(self.patience.wait(Instant::now()));
         }
         ready!(timer.poll_expired(cx));
-        Poll::Ready(Err(if self.patience.was_full() {
-            BodyFailure::TimedOut
-        } else {
-            BodyFailure::TooSlow
-        }))
+        Poll::Ready(Err(self.patience.failure()))
     }
 
     fn drop_front(&mut self, n: usize) {

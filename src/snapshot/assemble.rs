@@ -84,6 +84,7 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         strategy,
         sticky: plan.sticky.clone(),
         timeouts: plan.timeouts,
+        protocol: plan.protocol,
         style: plan.style,
         meters: registry.pool_meters(&plan.name),
     }

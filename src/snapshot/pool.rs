@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::plan::pool::{PoolTimeouts, RequestStyle};
+use crate::plan::pool::{PoolTimeouts, Protocol, RequestStyle};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -20,6 +20,8 @@ pub struct Pool {
     pub sticky: Option<StickySpec>,
     /// Deadlines towards its backends.
     pub timeouts: PoolTimeouts,
+    /// What is spoken with its backends.
+    pub protocol: Protocol,
     /// How requests look to its backends.
     pub style: RequestStyle,
     /// Counters of the pool.

@@ -232,7 +232,7 @@ fn cause_of_read(error: &io::Error) -> Cause {
     }
 }
 
-fn cause_of_upload(failure: BodyFailure) -> Cause {
+pub(super) fn cause_of_upload(failure: BodyFailure) -> Cause {
     match failure {
         BodyFailure::Cut => Cause::ClientAborted,
         BodyFailure::Malformed | BodyFailure::Overrun => Cause::BadRequest,
@@ -243,7 +243,7 @@ fn cause_of_upload(failure: BodyFailure) -> Cause {
 }
 
 /// What a backend's head may be: more generous than towards clients, for backends set many cookies.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     head_bytes: 64 * 1024,
     fields: 200,
 };

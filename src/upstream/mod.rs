@@ -14,6 +14,7 @@
 pub mod connect;
 mod connection;
 mod h1;
+mod h2;
 mod response;
 mod store;
 mod upload;
@@ -22,20 +23,23 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use connection::Connection;
+pub use h2::{H2Body, Lines};
 pub use response::H1Body;
 pub use store::Store;
 
 use crate::backend::Backend;
 use crate::message::FieldCase;
 use crate::message::Head;
-use crate::message::body::{AnswerBody, RequestBody};
-use crate::plan::pool::PoolTimeouts;
+use crate::message::body::{
+    AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
+};
+use crate::plan::pool::{PoolTimeouts, Protocol};
 use crate::telemetry::Cause;
 use crate::worker::{Descriptor, Descriptors, Stream, Timer, Worker};
 
@@ -64,6 +68,8 @@ pub struct Attempt<'a> {
     pub backend: &'a Arc<Backend>,
     /// Deadlines of its pool.
     pub timeouts: PoolTimeouts,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// In which case it wants field names.
     pub case: FieldCase,
     /// Whether only a new connection will do, because a reused one has just failed.
@@ -101,6 +107,7 @@ pub struct SendError {
 pub struct Upstream {
     worker: Rc<Worker>,
     store: Rc<Store>,
+    lines: Lines,
     descriptors: Arc<Descriptors>,
 }
 
@@ -110,6 +117,7 @@ impl Upstream {
         Self {
             store: Store::new(Rc::clone(&worker), most_idle, Arc::clone(&descriptors)),
             worker,
+            lines: Lines::default(),
             descriptors,
         }
     }
@@ -117,6 +125,41 @@ impl Upstream {
     /// The idle connections.
     pub fn store(&self) -> &Rc<Store> {
         &self.store
+    }
+
+    /// The connections that carry many requests at once.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// A connection with room for one more request, and how long connecting took.
+    async fn shared(&self, attempt: &Attempt<'_>) -> Result<(Rc<h2::Shared>, Duration), Cause> {
+        let begun = Instant::now();
+        let line = self.lines.to(attempt.backend);
+        let mut timer = None;
+        loop {
+            if let Some(shared) = line.with_room() {
+                return Ok((shared, begun.elapsed()));
+            }
+            let timer = timer.get_or_insert_with(|| {
+                let timer = self.worker.timer();
+                timer.set(begun + attempt.timeouts.connect);
+                timer
+            });
+            let Some(dialling) = line.dial() else {
+                line.dialled(timer).await?;
+                continue;
+            };
+            let connected = self.new_connection(attempt, timer).await?;
+            let timer = self.worker.timer();
+            timer.set(begun + attempt.timeouts.connect);
+            let keep = attempt.timeouts.idle;
+            let shared =
+                h2::Shared::begin(connected, attempt.backend, &self.worker, keep, timer).await?;
+            line.add(&shared);
+            drop(dialling);
+            return Ok((shared, begun.elapsed()));
+        }
     }
 
     async fn connection(
@@ -185,26 +228,122 @@ impl Upstream {
 }
 
 impl Transport for Upstream {
-    type Body<'c> = H1Body<'c>;
+    type Body<'c> = BackendBody<'c>;
 
     async fn send<'c>(
         &self,
         attempt: Attempt<'_>,
         head: &Head,
         body: RequestBody<'c>,
-    ) -> Sent<'c, H1Body<'c>> {
-        match self.connection(&attempt).await {
+    ) -> Sent<'c, BackendBody<'c>> {
+        match attempt.protocol {
+            Protocol::Http1 => self.send_by_h1(&attempt, head, body).await,
+            // Boxed: it is not to make the futures of all others larger.
+            Protocol::H2c => Box::pin(self.send_by_h2(&attempt, head, body)).await,
+        }
+    }
+}
+
+impl Upstream {
+    async fn send_by_h2<'c>(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &Head,
+        body: RequestBody<'c>,
+    ) -> Sent<'c, BackendBody<'c>> {
+        let (shared, connecting) = match self.shared(attempt).await {
+            Ok(both) => both,
+            Err(cause) => {
+                let error = SendError {
+                    cause,
+                    sent: false,
+                    stale: false,
+                };
+                return Err((error, body));
+            }
+        };
+        let sent = attempt.begun + connecting;
+        let (head, body) = h2::exchange(shared, (&self.worker, attempt), sent, head, body).await?;
+        Ok(Response {
+            head,
+            body: BackendBody::H2(body),
+            connecting,
+        })
+    }
+
+    async fn send_by_h1<'c>(
+        &self,
+        attempt: &Attempt<'_>,
+        head: &Head,
+        body: RequestBody<'c>,
+    ) -> Sent<'c, BackendBody<'c>> {
+        match self.connection(attempt).await {
             Ok((connection, connecting)) => {
                 let sent = attempt.begun + connecting;
                 let (head, body) =
-                    h1::exchange(connection, &self.store, (&attempt, sent), head, body).await?;
+                    h1::exchange(connection, &self.store, (attempt, sent), head, body).await?;
                 Ok(Response {
                     head,
-                    body,
+                    body: BackendBody::H1(body),
                     connecting,
                 })
             }
             Err(error) => Err((error, body)),
+        }
+    }
+}
+
+/// The body of a response, whichever way it comes.
+#[derive(Debug)]
+pub enum BackendBody<'c> {
+    /// By HTTP/1.
+    H1(H1Body<'c>),
+    /// By HTTP/2.
+    H2(H2Body<'c>),
+}
+
+impl Body for BackendBody<'_> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        match self {
+            Self::H1(body) => body.poll_piece(cx),
+            Self::H2(body) => body.poll_piece(cx),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match self {
+            Self::H1(body) => body.consume(n),
+            Self::H2(body) => body.consume(n),
+        }
+    }
+
+    fn length(&self) -> Length {
+        match self {
+            Self::H1(body) => body.length(),
+            Self::H2(body) => body.length(),
+        }
+    }
+}
+
+impl AnswerBody for BackendBody<'_> {
+    fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload> {
+        match self {
+            Self::H1(body) => body.poll_upload(cx, moved),
+            Self::H2(body) => body.poll_upload(cx, moved),
+        }
+    }
+
+    fn delivered(&mut self, n: u64) {
+        match self {
+            Self::H1(body) => body.delivered(n),
+            Self::H2(body) => body.delivered(n),
+        }
+    }
+
+    fn end(&mut self, how: Ending, now: std::time::Instant) {
+        match self {
+            Self::H1(body) => body.end(how, now),
+            Self::H2(body) => body.end(how, now),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! nothing here needs a lock: that is what makes the way of a request free of them.
 //!
 //! In reading order: [`clock`] (what time it is for others), [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
-//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`wheel`] (all deadlines behind one timer),
+//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`h2`] (bodies over
+//! the streams of HTTP/2), [`wheel`] (all deadlines behind one timer),
 //! [`descriptors`] (the one thing that is not a worker's own: how many connections the process can hold).
 //!
 //! Deliberately absent: HTTP beyond the reuse of heads, backends, listeners, threads (`app` starts those).
@@ -13,6 +14,8 @@
 pub mod buffer;
 pub mod clock;
 pub mod descriptors;
+pub mod h2;
+pub mod io;
 pub mod output;
 pub mod pump;
 pub mod stream;
@@ -24,6 +27,7 @@ use std::rc::Rc;
 pub use buffer::{Buffer, Buffers};
 pub use clock::{DateClock, HttpDate, unix_seconds};
 pub use descriptors::{Descriptor, Descriptors};
+pub use io::Io;
 pub use output::Output;
 pub use pump::Pump;
 pub use stream::Stream;

@@ -49,11 +49,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         debug_assert!(!buffer.room().is_empty());
         let mut into = ReadBuf::new(buffer.room());
-        ready!(match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut into),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut into),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, &mut into),
-        })?;
+        ready!(self.poll_read_into(cx, &mut into))?;
         let n = into.filled().len();
         buffer.filled(n);
         Poll::Ready(Ok(n))
@@ -98,6 +94,27 @@ impl Stream {
             Ok(())
         } else {
             Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// Reads once into room of somebody else; nothing at the end of the stream.
+    pub fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, into),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+
+    /// Whether the handshake settled on HTTP/2 (RFC 7301).
+    pub fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Tcp(_) | Self::Unix(_) => false,
         }
     }
 

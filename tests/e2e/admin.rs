@@ -279,7 +279,7 @@ pub(crate) fn tls_over(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let session =
         ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

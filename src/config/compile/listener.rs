@@ -40,6 +40,9 @@ pub(super) fn listener(
         address: address?,
         tls,
         trusted_proxies,
+        http2: scope
+            .get("http2", &value.http2)
+            .map_or(raw::HTTP2, |written| *written.value),
         proxy_protocol,
         paths,
         timeouts,

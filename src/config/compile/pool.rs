@@ -13,7 +13,7 @@ use crate::config::raw::pool as raw;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
 use crate::strategy::Spec;
 
 /// Compiles a pool. `names` gets the places of names that were resolved.
@@ -32,6 +32,7 @@ pub(super) fn pool<'a>(
             .get("sticky", &value.sticky)
             .map(|written| sticky(&written, outside)),
         timeouts: timeouts(scope.get("timeouts", &value.timeouts)),
+        protocol: scope.word("protocol", &value.protocol, Protocol::default(), &PROTOCOLS),
         style: style(given),
     }
 }
@@ -277,3 +278,5 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {
         idle: scope.duration("idle", &value.idle, raw::IDLE_TIMEOUT, Zero::Allowed),
     }
 }
+
+const PROTOCOLS: [(&str, Protocol); 2] = [("http/1.1", Protocol::Http1), ("h2c", Protocol::H2c)];

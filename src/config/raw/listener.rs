@@ -13,6 +13,7 @@ use super::loose::{Field, List, tables};
 pub(crate) struct Listener {
     pub(crate) address: Field<String>,
     pub(crate) trusted_proxies: Field<List<String>>,
+    pub(crate) http2: Field<bool>,
     pub(crate) proxy_protocol: Field<String>,
     pub(crate) tls: Field<Tls>,
     pub(crate) paths: Field<Paths>,
@@ -100,3 +101,5 @@ pub(crate) const CONNECTIONS_PER_CLIENT: usize = 0;
 pub(crate) const REQUESTS: u32 = 0;
 /// The slowest of mobile networks is faster, and whoever holds connections by trickling pays for it.
 pub(crate) const BODY_RATE: u64 = 500;
+/// Browsers ask for it and are faster with it; who does not ask for it gets HTTP/1.
+pub(crate) const HTTP2: bool = true;

@@ -14,6 +14,7 @@ pub(crate) struct Pool {
     pub(crate) backends: Field<List<Backend>>,
     pub(crate) sticky: Field<Sticky>,
     pub(crate) timeouts: Field<Timeouts>,
+    pub(crate) protocol: Field<String>,
     pub(crate) header_case: Field<String>,
     pub(crate) forwarded: Field<String>,
     pub(crate) via: Field<bool>,

@@ -35,6 +35,7 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
         &new.trusted_proxies,
         lines,
     );
+    lines.compare("http2", &old.http2, &new.http2, bool::to_string);
     lines.compare(
         "proxy_protocol",
         &old.proxy_protocol,

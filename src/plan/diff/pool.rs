@@ -4,7 +4,7 @@ use super::{Change, Lines, Pair, Subject, duration_text, matched};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
 use crate::strategy::{Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
@@ -46,6 +46,13 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         ("timeouts.response", response, after.response),
         ("timeouts.idle", idle, after.idle),
     ]);
+    lines.compare("protocol", &old.protocol, &new.protocol, |protocol| {
+        let word = match protocol {
+            Protocol::Http1 => "http/1.1",
+            Protocol::H2c => "h2c",
+        };
+        word.to_owned()
+    });
     style(old.style, new.style, lines);
 }
 

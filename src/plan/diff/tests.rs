@@ -10,7 +10,7 @@ use crate::plan::action::{Host, Redirect};
 use crate::plan::fields::{FieldRule, FieldRules};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::{ErrorPage, ErrorPages};
-use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
@@ -52,6 +52,7 @@ fn web(name: &str, address: &str) -> Listener {
         address: listen(address),
         tls: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        http2: true,
         proxy_protocol: ProxyProtocol::Off,
         paths: Default::default(),
         timeouts: ListenerTimeouts {
@@ -98,6 +99,7 @@ fn shop() -> Pool {
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
         },
+        protocol: Protocol::Http1,
         style: RequestStyle {
             case: FieldCase::Keep,
             forwarded: Words::XForwarded,

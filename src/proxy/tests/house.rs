@@ -20,7 +20,7 @@ use crate::message::{Head, Name};
 use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::ErrorPages;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Action, Edits, Listener, Plan, Pool, Route, Server, process};
 use crate::proxy::Proxy;
@@ -247,6 +247,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             response: RESPONSE,
             idle: Duration::from_secs(60),
         },
+        protocol: Protocol::Http1,
         style: RequestStyle {
             case: FieldCase::Keep,
             forwarded: Words::XForwarded,
@@ -292,6 +293,7 @@ fn listener() -> Listener {
         address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 80).into()),
         tls: None,
         trusted_proxies: Vec::new(),
+        http2: true,
         proxy_protocol: ProxyProtocol::Off,
         paths: Default::default(),
         timeouts: ListenerTimeouts {

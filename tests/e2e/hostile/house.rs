@@ -201,8 +201,8 @@ fn believing(certificate: CertificateDer<'static>) -> ClientConfig {
 fn lane(number: usize, backend: SocketAddr, folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        "[listeners.plain{number}]\naddress = \"127.0.0.1:0\"\n\
-         [listeners.secure{number}]\naddress = \"127.0.0.1:0\"\n\
+        "[listeners.plain{number}]\naddress = \"127.0.0.1:0\"\nhttp2 = false\n\
+         [listeners.secure{number}]\naddress = \"127.0.0.1:0\"\nhttp2 = false\n\
          [[listeners.secure{number}.tls.certificates]]\ncertificate = \"{folder}/shop.pem\"\nkey = \"{folder}/shop.key\"\n\
          [[routes]]\npath_prefix = \"/\"\nlisteners = [\"plain{number}\", \"secure{number}\"]\npool = \"lane{number}\"\n\
          [pools.lane{number}]\nbackends = [{{ address = \"{backend}\" }}]\n"

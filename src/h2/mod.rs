@@ -1,0 +1,99 @@
+//! HTTP/2 heads (RFC 9113): what the framing library understood, to the head of the house, and back.
+//!
+//! *What enters*: requests and responses as the `h2` crate gives them, their frames, HPACK and pseudo-fields
+//! understood. *What leaves*: a [`Head`] like any other, or the reason why none can be made. What HTTP/2 can
+//! say and HTTP/1 cannot is refused here, since every request may go on by HTTP/1, where it would begin
+//! another one: that is how requests are smuggled through a downgrade.
+//!
+//! In reading order: [`request`] (a request from a client, one to a backend), [`response`] (a response from a
+//! backend, one to a client), [`trailers`].
+//!
+//! Deliberately absent: frames, streams, windows and everything that waits (`server`, `upstream`).
+
+pub mod request;
+pub mod response;
+pub mod trailers;
+
+use http::HeaderMap;
+
+use crate::message::head::{FieldRef, Head, Name};
+
+/// Why a message that came by HTTP/2 is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// `:authority` and `Host` name different hosts (RFC 9113 section 8.3.1).
+    #[error("the authority and the host field disagree")]
+    Authority,
+    /// A field that belongs to a connection, which HTTP/2 has no use for (section 8.2.2).
+    #[error("a field of a connection")]
+    ConnectionField,
+    /// A value that HTTP/1 cannot carry, or a name that is taken for one that frames messages.
+    #[error("a field that cannot be passed on")]
+    Field,
+    /// More fields than the limit.
+    #[error("too many fields")]
+    TooManyFields,
+    /// `:path` is missing or no target.
+    #[error("the path is malformed")]
+    Path,
+}
+
+/// Copies the fields of a message, one for each value, into a head that has its first line.
+fn adopt_fields(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), HeadError> {
+    if fields.len() > most {
+        return Err(HeadError::TooManyFields);
+    }
+    for (name, value) in fields {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        if is_of_connection(name) {
+            return Err(HeadError::ConnectionField);
+        }
+        if is_framing_in_disguise(name) || !is_value(value) {
+            return Err(HeadError::Field);
+        }
+        head.push(name, value);
+    }
+    Ok(())
+}
+
+/// Copies fields of a head that can be said in HTTP/2. Those that frame the message or manage the connection are left out.
+fn give_field(field: FieldRef<'_>, to: &mut HeaderMap) {
+    if matches!(
+        field.known,
+        Name::Connection
+            | Name::ContentLength
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::Upgrade
+    ) {
+        return;
+    }
+    let name = http::HeaderName::from_bytes(field.name);
+    let value = http::HeaderValue::from_bytes(field.value);
+    if let (Ok(name), Ok(value)) = (name, value) {
+        // More names than the map can hold are far beyond every limit of a head.
+        let _ = to.try_append(name, value);
+    }
+}
+
+fn is_of_connection(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade"
+    )
+}
+
+/// One variable with the real ones in CGI and its heirs; see `h1::parse`.
+fn is_framing_in_disguise(name: &[u8]) -> bool {
+    matches!(name, b"content_length" | b"transfer_encoding")
+}
+
+/// White space around a value is malformed in HTTP/2 (section 8.2.1), control characters everywhere.
+fn is_value(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let has_control = value
+        .iter()
+        .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f);
+    !is_space(value.first()) && !is_space(value.last()) && !has_control
+}

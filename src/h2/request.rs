@@ -1,0 +1,92 @@
+//! Requests by HTTP/2 (RFC 9113 section 8.3.1).
+
+use http::request::Parts;
+use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme};
+use http::{Method as HttpMethod, Request, Uri};
+
+use super::{HeadError, adopt_fields, give_field};
+use crate::message::body::Length;
+use crate::message::head::{Head, Name, Version};
+use crate::message::{cookie, framing, grammar};
+
+/// Writes a client's request into `head`, as one of HTTP/1 with `:authority` as its `Host`. `most` is the limit of
+/// fields. When it fails, `head` holds what had been understood, for the log.
+pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError> {
+    let target = match parts.uri.path_and_query() {
+        Some(target) => target.as_str().as_bytes(),
+        None if parts.method == HttpMethod::CONNECT => b"",
+        None => b"/",
+    };
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let target = if target.is_empty() {
+        authority.unwrap_or_default().as_bytes()
+    } else {
+        target
+    };
+    head.set_request(parts.method.as_str().as_bytes(), target, Version::Http2);
+    if !grammar::is_target(target) {
+        return Err(HeadError::Path);
+    }
+    if let Some(authority) = authority {
+        head.push(b"host", authority.as_bytes());
+    }
+    let begun = head.len();
+    adopt_fields(&parts.headers, most, head)?;
+    agree_on_host(head, begun)?;
+    cookie::join(head);
+    Ok(())
+}
+
+/// A `Host` beside `:authority` has to say the same, and is then one too many.
+fn agree_on_host(head: &mut Head, before: usize) -> Result<(), HeadError> {
+    let mut hosts = head.all(Name::Host);
+    let (Some(first), Some(second)) = (hosts.next(), hosts.next()) else {
+        return Ok(());
+    };
+    if before == 0 || hosts.next().is_some() || !first.eq_ignore_ascii_case(second) {
+        return Err(HeadError::Authority);
+    }
+    drop(hosts);
+    let mut seen = false;
+    head.remove_if(|field| field.known == Name::Host && std::mem::replace(&mut seen, true));
+    Ok(())
+}
+
+/// Makes a request for a backend of a head in origin-form with its `Host`. `None` if the head has something that HTTP/2
+/// cannot say.
+pub fn write(head: &Head, length: Length, https: bool) -> Option<Request<()>> {
+    let mut uri = UriParts::default();
+    uri.scheme = Some(if https { Scheme::HTTPS } else { Scheme::HTTP });
+    let host = head.first(Name::Host).unwrap_or_default();
+    // Without a host there is none to be asked for; the field may be empty, the pseudo-field may not.
+    let host = if host.is_empty() { b"localhost" } else { host };
+    uri.authority = Some(Authority::try_from(host).ok()?);
+    uri.path_and_query = Some(PathAndQuery::try_from(head.target()).ok()?);
+    let mut request = Request::new(());
+    *request.uri_mut() = Uri::from_parts(uri).ok()?;
+    *request.method_mut() = HttpMethod::from_bytes(head.method_bytes()).ok()?;
+    *request.version_mut() = http::Version::HTTP_2;
+    let fields = request.headers_mut();
+    for field in head.fields().filter(|field| field.known != Name::Host) {
+        give_field(field, fields);
+    }
+    if let Length::Exact(length) = length {
+        fields.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    Some(request)
+}
+
+/// How long the body of a client's request is: nothing if its head ended the stream.
+///
+/// # Errors
+/// When what the head says of its length cannot be understood.
+pub fn length(head: &Head, ended: bool) -> Result<Length, framing::FramingError> {
+    let declared = framing::request_framing(head)?;
+    Ok(match declared {
+        _ if ended => Length::Absent { announced: None },
+        framing::Framing::Length(length) => Length::Exact(length),
+        framing::Framing::None | framing::Framing::Chunked | framing::Framing::UntilClose => {
+            Length::Unknown
+        }
+    })
+}

@@ -1,0 +1,39 @@
+//! Responses by HTTP/2 (RFC 9113 section 8.3.2).
+
+use http::response::Parts;
+use http::{Response, StatusCode};
+
+use super::{HeadError, adopt_fields, give_field};
+use crate::message::body::Length;
+use crate::message::head::{Head, Version};
+
+/// Writes a backend's response into `head`. `most` is the limit of fields.
+pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError> {
+    head.set_response(parts.status.as_u16(), b"", Version::Http2);
+    adopt_fields(&parts.headers, most, head)
+}
+
+/// Makes a response for a client, final or interim. A body that is only announced (HEAD, 304) is announced here too.
+pub fn write(head: &Head, length: Length) -> Response<()> {
+    let mut response = Response::new(());
+    // What a backend calls 600 and more is taken for the failure that it is.
+    let status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status;
+    *response.version_mut() = http::Version::HTTP_2;
+    let fields = response.headers_mut();
+    for field in head.fields() {
+        give_field(field, fields);
+    }
+    let announced = match length {
+        Length::Exact(length) => Some(length),
+        Length::Absent { announced } => announced,
+        Length::Unknown => None,
+    };
+    if let Some(length) = announced
+        && status != StatusCode::NO_CONTENT
+        && !status.is_informational()
+    {
+        fields.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    response
+}

@@ -1,0 +1,24 @@
+//! Trailers by HTTP/2 (RFC 9113 section 8.1).
+
+use http::HeaderMap;
+
+use super::{HeadError, adopt_fields, give_field};
+use crate::message::head::{Head, Version};
+use crate::message::hop_by_hop;
+
+/// Writes a trailer section into `head`; what may not stand there is left out.
+pub fn read(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), HeadError> {
+    head.adopt(b"", Version::Http2);
+    adopt_fields(fields, most, head)?;
+    hop_by_hop::strip_trailers(head);
+    Ok(())
+}
+
+/// Makes a trailer section.
+pub fn write(trailers: &Head) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for field in trailers.fields() {
+        give_field(field, &mut fields);
+    }
+    fields
+}

@@ -1,0 +1,155 @@
+//! Both directions of a stream at once, until the answer has gone out and the request has come in.
+//!
+//! A piece of the answer is taken when the windows of stream and connection have room for it, never before: a client
+//! that does not read slows its own backend and nobody else.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::h2::Reason;
+use ::h2::server::SendResponse;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::h2;
+use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
+use crate::server::patience::Patience;
+use crate::server::{Answer, Terms};
+use crate::worker::h2::Frames;
+use crate::worker::pump::{PumpFailure, Side};
+use crate::worker::{Timer, Worker};
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// By its answer, or for a reason that is not the client's.
+    Over,
+    /// The client took its request back.
+    TakenBack,
+}
+
+/// Sends the answer, moves the rest of the upload, and says how it ended to the answer's body.
+pub(super) async fn deliver<B: AnswerBody>(
+    respond: &RefCell<SendResponse<Bytes>>,
+    answer: Answer<B>,
+    worker: &Worker,
+    terms: &Terms,
+) -> Outcome {
+    let Answer { head, mut body, .. } = answer;
+    let length = body.length();
+    let response = h2::response::write(&head, length);
+    worker.give_head(head);
+    let ends = Frames::is_nothing(length);
+    let sent = respond.borrow_mut().send_response(response, ends);
+    let Ok(stream) = sent else {
+        body.end(Ending::ClientGone, Instant::now().into_std());
+        return Outcome::TakenBack;
+    };
+    let mut delivery = Delivery {
+        frames: Frames::new(stream, length),
+        upload: None,
+        timer: worker.timer(),
+        patience: Patience::of(&terms.listener),
+        stalled: None,
+        body_timeout: terms.listener.timeouts.body,
+    };
+    let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
+    body.end(ending, Instant::now().into_std());
+    delivery.part(ending)
+}
+
+struct Delivery {
+    frames: Frames,
+    upload: Option<Upload>,
+    timer: Timer,
+    /// With a client whose windows stay shut.
+    patience: Patience,
+    /// Whether a deadline is running, and if so whether it is the client's as a reader.
+    stalled: Option<bool>,
+    body_timeout: Duration,
+}
+
+impl Delivery {
+    fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
+        let mut moved = 0;
+        if self.upload.is_none()
+            && let Poll::Ready(upload) = body.poll_upload(cx, &mut moved)
+        {
+            self.upload = Some(upload);
+            if let Upload::Failed(failure) = upload
+                && !self.frames.is_done()
+            {
+                return Poll::Ready(match failure {
+                    BodyFailure::TimedOut | BodyFailure::TooSlow => Ending::ClientStalled,
+                    _ => Ending::ClientGone,
+                });
+            }
+        }
+        let uploaded = moved;
+        let polled = self.frames.poll(cx, body, &mut moved);
+        body.delivered(moved - uploaded);
+        if let Poll::Ready(Err(failure)) = polled {
+            return Poll::Ready(match failure {
+                PumpFailure::Sink(_) => Ending::ClientGone,
+                PumpFailure::Source(failure) => Ending::SourceFailed(failure),
+            });
+        }
+        let done = self.frames.is_done();
+        if done && self.upload.is_some() {
+            return Poll::Ready(Ending::Delivered);
+        }
+        if self.frames.poll_reset(cx).is_ready() {
+            return Poll::Ready(if done {
+                Ending::Delivered
+            } else {
+                Ending::ClientGone
+            });
+        }
+        self.poll_stall(cx, moved)
+    }
+
+    /// Nothing moves now. A window that stays shut uses up patience; a backend that is silent has its own deadline.
+    fn poll_stall(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<Ending> {
+        let done = self.frames.is_done();
+        let reader = !done && self.frames.waits_for() == Side::Sink;
+        if moved > 0 || self.stalled != Some(reader) {
+            self.stalled = Some(reader);
+            let now = Instant::now();
+            self.patience.end_wait(now);
+            self.patience.moved(moved);
+            self.timer.set(if reader {
+                self.patience.wait(now)
+            } else {
+                now + self.body_timeout
+            });
+        }
+        self.timer.poll_expired(cx).map(|()| match () {
+            () if done => Ending::Delivered,
+            () if reader => Ending::ClientStalled,
+            () => Ending::SourceFailed(BodyFailure::TimedOut),
+        })
+    }
+
+    /// Ends the stream as its answer ended.
+    fn part(mut self, ending: Ending) -> Outcome {
+        match ending {
+            // If the rest of the request is not wanted, the library says so behind the answer once the stream is
+            // dropped (RFC 9113 section 8.1); a reset of ours would overtake it.
+            Ending::Delivered => Outcome::Over,
+            Ending::ClientGone => {
+                self.frames.reset(Reason::CANCEL);
+                Outcome::TakenBack
+            }
+            Ending::ClientStalled => {
+                self.frames.reset(Reason::CANCEL);
+                Outcome::Over
+            }
+            Ending::SourceFailed(_) => {
+                self.frames.reset(Reason::INTERNAL_ERROR);
+                Outcome::Over
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One stream: its request is read and has an answer made.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ::h2::RecvStream;
+use ::h2::server::SendResponse;
+use bytes::Bytes;
+use http::Request as HttpRequest;
+use tokio::time::Instant;
+
+use super::{Common, delivery};
+use crate::h2::{self, HeadError};
+use crate::message::Head;
+use crate::message::body::{Body, BodyFailure, Interim, Length, Piece, RequestBody};
+use crate::message::head::Version;
+use crate::server::patience::Patience;
+use crate::server::{Answer, Handler, Request, Terms};
+use crate::telemetry::Cause;
+use crate::worker::h2::Content;
+use crate::worker::{Timer, Worker};
+
+type Respond = RefCell<SendResponse<Bytes>>;
+
+/// Has a request answered, and delivers the answer.
+pub(super) async fn answer<H: Handler>(
+    request: HttpRequest<RecvStream>,
+    respond: SendResponse<Bytes>,
+    common: Rc<Common<H>>,
+) {
+    let received = Instant::now();
+    let (handler, worker, peer) = (&common.handler, &common.worker, &*common.peer);
+    let terms = handler.terms(peer);
+    let respond = Respond::new(respond);
+    let (parts, content) = request.into_parts();
+    let mut head = worker.take_head();
+    let length = match read_head(&parts, content.is_end_stream(), &terms, &mut head) {
+        Ok(length) => length,
+        Err(cause) => {
+            let answer = Rc::clone(handler).refuse(cause, head, peer, received);
+            let ended = delivery::deliver(&respond, answer, worker, &terms).await;
+            return common.note(ended == delivery::Outcome::TakenBack);
+        }
+    };
+    drop(parts);
+    let has_body = !matches!(length, Length::Absent { .. });
+    let mut reader = Reader::new(content, length, worker, &terms);
+    let informer = Informer { respond: &respond };
+    let source = has_body.then_some(&mut reader as &mut dyn Body);
+    let request = Request {
+        head,
+        body: RequestBody::new(source, Some(&informer)),
+        peer,
+        received,
+    };
+    let answering = pin!(Rc::clone(handler).handle(request));
+    let ended = match answered_or_taken_back(&respond, answering).await {
+        Some(answer) => delivery::deliver(&respond, answer, worker, &terms).await,
+        None => delivery::Outcome::TakenBack,
+    };
+    common.note(ended == delivery::Outcome::TakenBack);
+}
+
+/// Understands the head; says how long the body is.
+fn read_head(
+    parts: &http::request::Parts,
+    ended: bool,
+    terms: &Terms,
+    head: &mut Head,
+) -> Result<Length, Cause> {
+    let limits = &terms.listener.limits;
+    h2::request::read(parts, limits.headers, head).map_err(|error| match error {
+        HeadError::TooManyFields => Cause::HeadTooLarge,
+        HeadError::Authority | HeadError::ConnectionField | HeadError::Field | HeadError::Path => {
+            Cause::BadRequest
+        }
+    })?;
+    let length = h2::request::length(head, ended).map_err(|_| Cause::BadRequest)?;
+    match length {
+        Length::Exact(length) if limits.body_bytes > 0 && length > limits.body_bytes => {
+            Err(Cause::BodyTooLarge)
+        }
+        length => Ok(length),
+    }
+}
+
+/// Polls the handler and watches the client: a request that is taken back needs no answer.
+async fn answered_or_taken_back<B>(
+    respond: &Respond,
+    mut answer: Pin<&mut impl Future<Output = Answer<B>>>,
+) -> Option<Answer<B>> {
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        respond.borrow_mut().poll_reset(cx).map(|_| None)
+    })
+    .await
+}
+
+/// A request's body: bounded in time and size.
+struct Reader {
+    content: Content,
+    timer: Timer,
+    patience: Patience,
+    /// Bytes of content that may still come; `None` for no limit.
+    allowance: Option<u64>,
+}
+
+impl Reader {
+    fn new(content: RecvStream, length: Length, worker: &Worker, terms: &Terms) -> Self {
+        let limits = &terms.listener.limits;
+        Self {
+            content: Content::new(content, length, limits.headers),
+            timer: worker.timer(),
+            patience: Patience::of(&terms.listener),
+            allowance: (limits.body_bytes > 0).then_some(limits.body_bytes),
+        }
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<BodyFailure> {
+        if !self.patience.is_waiting() {
+            self.timer.set(self.patience.wait(Instant::now()));
+        }
+        let expired = self.timer.poll_expired(cx);
+        expired.map(|()| self.patience.failure())
+    }
+}
+
+impl Body for Reader {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        if self.content.poll_piece(cx).is_pending() {
+            return self.poll_stall(cx).map(Err);
+        }
+        let at_hand = self.content.at_hand() as u64;
+        if self.patience.is_waiting() {
+            self.patience.end_wait(Instant::now());
+        }
+        if self.allowance.is_some_and(|allowance| at_hand > allowance) {
+            return Poll::Ready(Err(BodyFailure::TooLarge));
+        }
+        // The same answer once more: it could not be kept across the look at its length.
+        self.content.poll_piece(cx)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.content.consume(n);
+        self.patience.moved(n as u64);
+        if let Some(allowance) = &mut self.allowance {
+            *allowance = allowance.saturating_sub(n as u64);
+        }
+    }
+
+    fn length(&self) -> Length {
+        self.content.length()
+    }
+}
+
+/// Takes interim responses to the client of the request that is being handled.
+struct Informer<'a> {
+    respond: &'a Respond,
+}
+
+impl Interim for Informer<'_> {
+    fn inform(&self, head: &Head, _: &mut Context<'_>) {
+        debug_assert!(head.version() <= Version::Http2);
+        let response = h2::response::write(head, Length::Unknown);
+        // A failure shows as a request that is taken back.
+        let _ = self.respond.borrow_mut().send_informational(response);
+    }
+}

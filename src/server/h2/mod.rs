@@ -1,0 +1,221 @@
+//! The life of an HTTP/2 connection (RFC 9113): one task reads frames and opens streams, one task for each stream has its
+//! request answered.
+//!
+//! Frames, HPACK and windows are the `h2` crate's. Ours is what it leaves open: deadlines for every direction of
+//! every stream, how many requests a client may take back, the end of a connection.
+//!
+//! In reading order: this file (the connection), `exchange` (a stream's request), `delivery` (its answer).
+
+mod delivery;
+mod exchange;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ::h2::Reason;
+use ::h2::server::{Builder, Connection};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Handler, Peer, Terms};
+use crate::worker::{Buffer, Io, Phase, Stream, Timer, Worker};
+
+/// What a client sends first (RFC 9113 section 3.4), as far as HTTP/1 takes it for a head.
+pub(super) const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Serves a connection whose handshake settled on HTTP/2 until it ends. `front` is what has been read of it. Dropping the future closes it at once; its
+/// streams see that and end.
+pub async fn serve<H: Handler>(
+    stream: Stream,
+    front: Buffer,
+    peer: Rc<Peer>,
+    handler: Rc<H>,
+    worker: Rc<Worker>,
+) {
+    let terms = handler.terms(&peer);
+    let timer = worker.timer();
+    timer.set(Instant::now() + terms.listener.timeouts.header);
+    let mut handshake = pin!(builder(&terms).handshake::<_, Bytes>(Io::behind(front, stream)));
+    let connection = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done.ok()),
+        Poll::Pending => timer.poll_expired(cx).map(|()| None),
+    })
+    .await;
+    let Some(connection) = connection else {
+        return;
+    };
+    let common = Rc::new(Common {
+        peer,
+        handler,
+        worker,
+        streams: Cell::new(0),
+        patience: Cell::new(RESETS_AT_FIRST),
+        waker: RefCell::new(None),
+    });
+    let mut serving = Serving {
+        connection,
+        timer,
+        idle_since: Some(Instant::now()),
+        leaving: false,
+        nth: 0,
+        common,
+    };
+    poll_fn(|cx| serving.poll(cx)).await;
+}
+
+/// What the streams of a connection share with it.
+struct Common<H> {
+    peer: Rc<Peer>,
+    handler: Rc<H>,
+    worker: Rc<Worker>,
+    /// Streams that are being answered.
+    streams: Cell<usize>,
+    /// Requests that the client may still take back; each that it lets be answered earns it one more.
+    patience: Cell<u32>,
+    /// The connection's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<H> Common<H> {
+    /// Notes how a stream ended. A client that does nothing but take its requests back has each of them begun
+    /// at a backend for nothing (CVE-2023-44487).
+    fn note(&self, taken_back: bool) {
+        let patience = self.patience.get();
+        self.patience.set(if taken_back {
+            patience.saturating_sub(1)
+        } else {
+            patience.saturating_add(1).min(RESETS_AT_FIRST)
+        });
+    }
+}
+
+/// A stream among those that are being answered.
+struct Counted<H>(Rc<Common<H>>);
+
+impl<H> Counted<H> {
+    fn new(common: &Rc<Common<H>>) -> Self {
+        common.streams.set(common.streams.get() + 1);
+        Self(Rc::clone(common))
+    }
+}
+
+impl<H> Drop for Counted<H> {
+    fn drop(&mut self) {
+        let common = &self.0;
+        common.streams.set(common.streams.get() - 1);
+        if let Some(waker) = common.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+struct Serving<H> {
+    connection: Connection<Io, Bytes>,
+    timer: Timer,
+    /// Since when no stream is open.
+    idle_since: Option<Instant>,
+    /// Whether the client has been told that this is the end.
+    leaving: bool,
+    /// Requests that it has sent.
+    nth: u32,
+    common: Rc<Common<H>>,
+}
+
+impl<H: Handler> Serving<H> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.common.waker.replace(Some(cx.waker().clone()));
+        loop {
+            match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.nth += 1;
+                    let counted = Counted::new(&self.common);
+                    let answering = exchange::answer(request, respond, Rc::clone(&self.common));
+                    tokio::task::spawn_local(async move {
+                        answering.await;
+                        drop(counted);
+                    });
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            if self.common.patience.get() == 0 {
+                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                self.common.patience.set(1);
+                self.leaving = true;
+                continue;
+            }
+            let terms = self.common.handler.terms(&self.common.peer);
+            let most = terms.listener.limits.requests;
+            let enough = most > 0 && self.nth >= most;
+            let draining = self.common.worker.phase() == Phase::Draining;
+            if !self.leaving && (terms.closing || enough || draining) {
+                self.leave();
+                continue;
+            }
+            match self.poll_idle(cx, &terms) {
+                Poll::Ready(()) if self.leaving => return Poll::Ready(()),
+                Poll::Ready(()) => self.leave(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Says that no more requests are taken; those that are on their way still are (RFC 9113 section 6.8).
+    fn leave(&mut self) {
+        self.connection.graceful_shutdown();
+        self.leaving = true;
+        self.idle_since = None;
+    }
+
+    /// Ready when no stream has been open for as long as may be.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, terms: &Terms) -> Poll<()> {
+        if self.common.streams.get() > 0 {
+            self.idle_since = None;
+            // Polled all the same: the timer also wakes when the worker begins to drain.
+            self.timer.clear();
+        } else if self.idle_since.is_none() {
+            self.idle_since = Some(Instant::now());
+        }
+        if let Some(since) = self.idle_since {
+            let most = if self.leaving {
+                FAREWELL
+            } else {
+                terms.listener.timeouts.idle
+            };
+            self.timer.set(since + most);
+        }
+        self.timer.poll_expired(cx)
+    }
+}
+
+fn builder(terms: &Terms) -> Builder {
+    let limits = &terms.listener.limits;
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// Streams at once: what browsers expect at least (RFC 9113 section 6.5.2).
+const STREAMS: u32 = 128;
+
+/// Bytes that a client may send ahead of the backend, for each request and for all of a connection together.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Bytes of an answer that wait for the connection, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Requests that a client may take back before any has been answered.
+const RESETS_AT_FIRST: u32 = 200;
+
+/// How long a connection without streams is kept after its client has been told: a request may be on its way.
+const FAREWELL: Duration = Duration::from_secs(1);

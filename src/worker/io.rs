@@ -1,0 +1,86 @@
+//! A worker's stream as the framing library wants it: tokio's traits, and the bytes that were read already.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Buffer, Stream};
+
+/// A stream in front of which some bytes are put back.
+#[derive(Debug)]
+pub struct Io {
+    stream: Stream,
+    /// What was read before it was known to be HTTP/2.
+    front: Buffer,
+}
+
+impl Io {
+    /// A stream as it is.
+    pub fn new(stream: Stream) -> Self {
+        Self::behind(Buffer::default(), stream)
+    }
+
+    /// A stream of which these bytes have been read already.
+    pub fn behind(front: Buffer, stream: Stream) -> Self {
+        Self { stream, front }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.front.is_empty() {
+            return this.stream.poll_read_into(cx, into);
+        }
+        let n = this.front.bytes().len().min(into.remaining());
+        into.put_slice(&this.front.bytes()[..n]);
+        this.front.consume(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().stream.poll_write(cx, bytes)
+    }
+
+    /// The library writes a frame's head and its content in two pieces: in one record and one call, or each would be its own.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let stream = &mut self.get_mut().stream;
+        match pieces {
+            [first, second, ..] if !first.is_empty() => stream.poll_write_two(cx, first, second),
+            _ => {
+                let piece = pieces.iter().find(|piece| !piece.is_empty());
+                stream.poll_write(cx, piece.map_or(&[], |piece| piece))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = &mut self.get_mut().stream;
+        ready!(stream.poll_flush(cx))?;
+        stream.poll_shutdown(cx)
+    }
+}
