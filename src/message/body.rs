@@ -23,6 +23,10 @@ pub trait Body {
 
     /// How long it is in all, as far as that is known before it has been read.
     fn length(&self) -> Length;
+
+    /// The connection becomes a tunnel (RFC 9110 section 7.8): from now on everything that comes is content, until the
+    /// connection ends. For bodies of requests; to all others nothing happens.
+    fn open(&mut self) {}
 }
 
 /// A piece of a body.
@@ -141,6 +145,12 @@ impl Body for RequestBody<'_> {
             .as_ref()
             .map_or(Length::Absent { announced: None }, |source| source.length())
     }
+
+    fn open(&mut self) {
+        if let Some(source) = &mut self.source {
+            source.open();
+        }
+    }
 }
 
 impl fmt::Debug for RequestBody<'_> {
@@ -164,6 +174,11 @@ pub trait AnswerBody: Body {
 
     /// Says that `n` bytes of the answer's content have been handed to the client's connection.
     fn delivered(&mut self, n: u64);
+
+    /// Whether a frame of a WebSocket may be put behind what has been consumed; only of a tunnel that is one.
+    fn is_between_frames(&self) -> bool {
+        false
+    }
 
     /// Says how the delivery ended, and when; the exchange is recorded with it.
     fn end(&mut self, how: Ending, now: Instant);

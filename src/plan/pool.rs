@@ -57,6 +57,8 @@ pub struct PoolTimeouts {
     pub response: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// How long a connection that has changed its protocol may be silent, both ways.
+    pub tunnel: Duration,
 }
 
 /// How requests look to the backends of a pool.

@@ -18,6 +18,8 @@ pub struct Route {
     pub action: Action,
     /// What changes on the way.
     pub edits: Edits,
+    /// Protocols that a client may change its connection to.
+    pub upgrade: Vec<Box<str>>,
 }
 
 impl Route {

@@ -164,6 +164,12 @@ impl Exchange {
         self.view.pools[self.pool.unwrap_or_default()].backend(tried.slot)
     }
 
+    /// How long a tunnel to its backend may be silent.
+    pub(super) fn tunnel_idle(&self) -> Duration {
+        let pool = self.pool.map(|pool| &self.view.pools[pool]);
+        pool.map_or(Duration::ZERO, |pool| pool.timeouts.tunnel)
+    }
+
     /// Whether the client waits for a 100 before it sends its body.
     pub(super) fn expects_continue(&self) -> bool {
         self.expects_continue

@@ -28,6 +28,7 @@ mod response;
 mod retry;
 mod rewrite;
 mod stream;
+mod upgrade;
 mod values;
 
 #[cfg(test)]
@@ -166,7 +167,12 @@ impl<T: Transport> Proxy<T> {
         x.pool = Some(pool);
         let pool = &*view.pools[pool];
         let inputs = affinity::extract(admitted, &request.head, pool, x);
+        let body = request.body.as_ref();
+        let protocol = upgrade::wanted(&request.head, body, pool, &route.upgrade);
         request::shape(&mut request.head, request.peer, admitted, &inputs, pool, x);
+        if let Some(protocol) = protocol {
+            upgrade::say(&protocol, &mut request.head);
+        }
         rewrite::apply(route, request, x)?;
         let (mut response, slot) = retry::until_answered(self, pool, &inputs, request, x).await?;
         response::shape(&mut response.head, request, pool, slot, &inputs, x);

@@ -2,7 +2,7 @@
 
 use super::affinity::{Inputs, Stickiness};
 use super::exchange::Exchange;
-use super::{Incoming, headers};
+use super::{Incoming, headers, upgrade};
 use crate::message::{Head, Name, hop_by_hop};
 use crate::snapshot::Pool;
 use crate::strategy::ticket::{self, TicketError};
@@ -18,8 +18,11 @@ pub(super) fn shape(
     inputs: &Inputs,
     x: &mut Exchange,
 ) {
+    let protocol = upgrade::granted(head);
     hop_by_hop::strip(head);
-    if head.first(Name::Date).is_none() {
+    if let Some(protocol) = &protocol {
+        upgrade::say(protocol, head);
+    } else if head.first(Name::Date).is_none() {
         // Whoever passes it on has to say when it came (RFC 9110 section 6.6.1).
         head.push(b"date", &x.worker.date());
     }

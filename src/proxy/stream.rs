@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::exchange::Exchange;
+use super::upgrade;
 use crate::message::Head;
 use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
 };
-use crate::server::Answer;
+use crate::server::{Answer, Tunnel};
 
 /// The body of an answer on its way to the client. Dropping it ends the exchange.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// A backend's response.
     pub(super) fn relay(head: Head, body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
         exchange.answered(head.status());
+        let tunnel = (head.status() == 101).then(|| Tunnel {
+            idle: exchange.tunnel_idle(),
+            websocket: upgrade::begins_websocket(&head),
+        });
         Answer {
             head,
             body: Self {
@@ -63,6 +68,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
                 exchange,
             },
             last: false,
+            tunnel,
         }
     }
 
@@ -101,6 +107,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
                 exchange,
             },
             last,
+            tunnel: None,
         }
     }
 }
@@ -189,6 +196,13 @@ impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
 
     fn delivered(&mut self, n: u64) {
         self.exchange.delivered(n);
+    }
+
+    fn is_between_frames(&self) -> bool {
+        match &self.source {
+            Source::Backend(body) => body.is_between_frames(),
+            Source::Own(_) => false,
+        }
     }
 
     fn end(&mut self, how: Ending, now: Instant) {

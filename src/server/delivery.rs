@@ -54,6 +54,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         head,
         mut body,
         last,
+        ..
     } = answer;
     let coding = Coding::choose(body.length(), way.version >= Version::Http11);
     let keep_alive = way.keep_alive && !last && coding != Coding::UntilClose;

@@ -16,7 +16,7 @@ use super::connection::{Connection, Input, Wire, limits};
 use super::delivery::{self, Outcome};
 use super::request_body::RequestReader;
 use super::watch::Watch;
-use super::{Answer, Handler, Peer, Request, Terms, h2};
+use super::{Answer, Handler, Peer, Request, Terms, h2, tunnel};
 use crate::h1::write;
 use crate::message::body::{Body, Interim, RequestBody};
 use crate::message::framing::Framing;
@@ -229,28 +229,29 @@ async fn exchange<H: Handler>(
         let buffers = connection.worker.buffers();
         buffers.take_back(&mut connection.input.buffer);
     }
-    let asked = Asked {
+    let keep_alive = hop_by_hop::keep_alive(&head);
+    let mut way = delivery::Way {
+        wire: connection.wire,
+        timer: connection.timer,
+        body_timeout: connection.terms.listener.timeouts.body,
+        patience: connection.patience(),
         version: head.version(),
-        keep_alive: hop_by_hop::keep_alive(&head),
+        keep_alive: keep_alive && !connection.is_last(),
     };
     let interim = Informer {
-        wire: connection.wire,
-        version: asked.version,
+        wire: way.wire,
+        version: way.version,
     };
-    let (patience, body_timeout) = (
-        connection.patience(),
-        connection.terms.listener.timeouts.body,
-    );
-    let (wire, timer, worker) = (connection.wire, connection.timer, connection.worker);
-    let peer = connection.peer;
-    let is_last = connection.is_last();
-    timer.clear();
+    let (peer, worker) = (connection.peer, connection.worker);
+    way.timer.clear();
     if too_large(framing, &connection.terms) {
         return refuse_with(connection, handler, Cause::BodyTooLarge, head, received).await;
     }
     let outcome = {
         let mut reader = RequestReader::new(connection, framing);
-        let source = (framing != Framing::None).then_some(&mut reader as &mut dyn Body);
+        // A request that asks for another protocol may have the rest of the connection for its body.
+        let has_body = framing != Framing::None || hop_by_hop::upgrade(&head).is_some();
+        let source = has_body.then_some(&mut reader as &mut dyn Body);
         let request = Request {
             head,
             body: RequestBody::new(source, Some(&interim)),
@@ -259,30 +260,21 @@ async fn exchange<H: Handler>(
         };
         // Pinned here: handed over by value it would lie twice in this future.
         let answering = pin!(Rc::clone(handler).handle(request));
-        let Some(answer) = answered_or_gone(wire, worker, answering).await else {
+        let Some(answer) = answered_or_gone(way.wire, worker, answering).await else {
             return Next::Break;
         };
-        let closing = is_last || handler.terms(peer).closing || worker.phase() == Phase::Draining;
-        let way = delivery::Way {
-            wire,
-            timer,
-            body_timeout,
-            patience,
-            version: asked.version,
-            keep_alive: asked.keep_alive && !closing,
-        };
-        delivery::deliver(way, answer, worker).await
+        way.keep_alive &= !(handler.terms(peer).closing || worker.phase() == Phase::Draining);
+        match answer.tunnel {
+            // Boxed: few connections ever become one.
+            Some(tunnel) => Box::pin(tunnel::carry(way, answer, tunnel, worker)).await,
+            None => delivery::deliver(way, answer, worker).await,
+        }
     };
     match outcome {
         // It may have sent its next request before it was told.
-        Outcome::Close if asked.keep_alive => Next::Linger,
+        Outcome::Close if keep_alive => Next::Linger,
         outcome => after(connection, outcome),
     }
-}
-
-struct Asked {
-    version: Version,
-    keep_alive: bool,
 }
 
 /// Polls the handler and watches the client: one that is gone needs no answer.

@@ -6,7 +6,8 @@
 //!
 //! In reading order: [`h1`] (the life of an HTTP/1 connection), `connection` (its socket and what has been
 //! read), `patience` (how long it may keep us waiting), `request_body` (a body read from it), `delivery` (both
-//! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile).
+//! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile), `tunnel` (a connection that has changed its
+//! protocol).
 //!
 //! Deliberately absent: routes, pools, backends, what an answer says. HTTP/2 has its place here.
 
@@ -16,12 +17,14 @@ pub mod h1;
 pub mod h2;
 mod patience;
 mod request_body;
+mod tunnel;
 mod watch;
 
 use std::future::Future;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -69,6 +72,17 @@ pub struct Answer<B> {
     pub body: B,
     /// Whether the connection is to end behind it, for what is left of its request will not be read.
     pub last: bool,
+    /// Set if the connection changes its protocol with this answer, whose body is then one direction of a tunnel.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A connection that has changed its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// How long it may be silent both ways.
+    pub idle: Duration,
+    /// Whether what goes through it is a WebSocket.
+    pub websocket: bool,
 }
 
 /// What a connection is to observe now; asked for anew for each request, so that a reload shows at once.

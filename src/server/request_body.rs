@@ -26,6 +26,8 @@ pub(super) struct RequestReader<'a> {
     /// Bytes of content that may still come; `None` for no limit.
     allowance: Option<u64>,
     trailers_given: bool,
+    /// Whether the connection has become a tunnel: nothing is bounded then, and it ends when the client ends it.
+    tunnel: bool,
 }
 
 impl<'a> RequestReader<'a> {
@@ -42,6 +44,7 @@ impl<'a> RequestReader<'a> {
             patience,
             allowance: (limit > 0).then_some(limit),
             trailers_given: false,
+            tunnel: false,
         }
     }
 
@@ -66,6 +69,10 @@ impl<'a> RequestReader<'a> {
                 self.patience.moved(n as u64);
                 Poll::Ready(Ok(()))
             }
+            Poll::Ready(Ok(_)) if self.tunnel => {
+                self.decoder = Decoder::new(Framing::None);
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
             Poll::Pending => {
                 if self.buffer.is_empty() {
@@ -77,6 +84,9 @@ impl<'a> RequestReader<'a> {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
+        if self.tunnel {
+            return Poll::Pending;
+        }
         let timer = self.stall.get_or_insert_with(|| self.worker.timer());
         if !self.patience.is_waiting() {
             timer.set(self.patience.wait(Instant::now()));
@@ -139,5 +149,11 @@ impl Body for RequestReader<'_> {
             Framing::Length(length) => Length::Exact(length),
             Framing::Chunked | Framing::UntilClose => Length::Unknown,
         }
+    }
+
+    fn open(&mut self) {
+        self.decoder = Decoder::new(Framing::UntilClose);
+        self.tunnel = true;
+        self.allowance = None;
     }
 }

@@ -17,7 +17,7 @@ use super::{Attempt, Connection, SendError, Store};
 use crate::h1::{self, HeadScan, Limits, write};
 use crate::message::body::{Body, BodyFailure, Length, RequestBody};
 use crate::message::framing::{self, Framing};
-use crate::message::{Head, Method, hop_by_hop};
+use crate::message::{Head, Method, Name, hop_by_hop};
 use crate::telemetry::Cause;
 use crate::worker::Buffer;
 
@@ -38,6 +38,7 @@ pub(super) async fn exchange<'c>(
         scan: HeadScan::default(),
         answer: store.worker().take_head(),
         method: head.method(),
+        asked: head.first(Name::Upgrade).map(Into::into),
         timeout: timeouts.response,
         needs_leave: hop_by_hop::expects_continue(head),
         waited: false,
@@ -62,29 +63,28 @@ pub(super) async fn exchange<'c>(
                 (framing, length),
                 keep,
             ) {
-                Ok(body) => Ok((answer, body)),
-                Err((cause, upload)) => Err((
-                    SendError {
-                        cause,
-                        sent: true,
-                        stale: false,
-                    },
-                    upload.into_body(),
-                )),
+                Ok(mut body) => {
+                    if answer.status() == 101 {
+                        body.follow_frames();
+                    }
+                    Ok((answer, body))
+                }
+                Err((cause, upload)) => Err((broken(cause, false), upload.into_body())),
             }
         }
         Err(cause) => {
             let ended = matches!(cause, Cause::Closed | Cause::Reset);
             let stale = connection.reused && !heard && ended;
-            Err((
-                SendError {
-                    cause,
-                    sent: true,
-                    stale,
-                },
-                upload.into_body(),
-            ))
+            Err((broken(cause, stale), upload.into_body()))
         }
+    }
+}
+
+fn broken(cause: Cause, stale: bool) -> SendError {
+    SendError {
+        cause,
+        sent: true,
+        stale,
     }
 }
 
@@ -93,6 +93,8 @@ struct Sending<'c> {
     scan: HeadScan,
     answer: Head,
     method: Method,
+    /// The protocol that the request asks to change to.
+    asked: Option<Box<[u8]>>,
     timeout: Duration,
     /// Whether the client sends its body only when the backend asks for it.
     needs_leave: bool,
@@ -152,7 +154,12 @@ impl Sending<'_> {
             connection.input.consume(length);
             self.scan.reset();
             match self.answer.status() {
-                // Nobody asked for a change of protocol: the field that asks is not passed on.
+                101 if self.is_asked_for() => {
+                    framing::response_framing(&self.answer, self.method)
+                        .map_err(|_| Cause::Protocol)?;
+                    self.upload.open();
+                    return Ok(Some((Framing::UntilClose, Length::Unknown)));
+                }
                 101 => return Err(Cause::Protocol),
                 100..=199 => {
                     // It ends with its head: with a length or a coding, whether it does is anyone's guess.
@@ -171,6 +178,12 @@ impl Sending<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a 101 changes to the protocol that was asked for (RFC 9110 section 7.8).
+    fn is_asked_for(&self) -> bool {
+        let (asked, given) = (self.asked.as_deref(), hop_by_hop::upgrade(&self.answer));
+        matches!((asked, given), (Some(asked), Some(given)) if asked.eq_ignore_ascii_case(given))
     }
 
     fn length(&self, framing: Framing) -> Length {

@@ -340,6 +340,13 @@ impl AnswerBody for BackendBody<'_> {
         }
     }
 
+    fn is_between_frames(&self) -> bool {
+        match self {
+            Self::H1(body) => body.is_between_frames(),
+            Self::H2(body) => body.is_between_frames(),
+        }
+    }
+
     fn end(&mut self, how: Ending, now: std::time::Instant) {
         match self {
             Self::H1(body) => body.end(how, now),

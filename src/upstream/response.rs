@@ -12,6 +12,7 @@ use super::{Connection, Store};
 use crate::h1::{Decoded, Decoder};
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, Upload};
 use crate::message::framing::Framing;
+use crate::message::websocket;
 use crate::telemetry::Cause;
 use crate::worker::Buffer;
 
@@ -28,6 +29,8 @@ pub struct H1Body<'c> {
     /// How long the connection may be kept afterwards; `None` if it may not.
     keep: Option<Duration>,
     ended: bool,
+    /// Where the frames of a tunnel begin, should it be a WebSocket.
+    frames: Option<websocket::Frames>,
 }
 
 impl<'c> H1Body<'c> {
@@ -57,7 +60,13 @@ impl<'c> H1Body<'c> {
             length,
             keep,
             ended: false,
+            frames: None,
         })
+    }
+
+    /// It is one direction of a tunnel.
+    pub(super) fn follow_frames(&mut self) {
+        self.frames = Some(websocket::Frames::default());
     }
 
     /// Gives the connection back if both messages are whole.
@@ -109,6 +118,9 @@ impl<'c> H1Body<'c> {
 
     fn drop_front(&mut self, n: usize) {
         if let Some(connection) = &mut self.connection {
+            if let Some(frames) = &mut self.frames {
+                frames.follow(&connection.input.bytes()[..n]);
+            }
             self.decoder.consume(n);
             connection.input.consume(n);
         }
@@ -184,6 +196,11 @@ impl AnswerBody for H1Body<'_> {
     }
 
     fn delivered(&mut self, _: u64) {}
+
+    fn is_between_frames(&self) -> bool {
+        let frames = self.frames.as_ref();
+        frames.is_some_and(|frames| frames.is_between() && !frames.is_closed())
+    }
 
     fn end(&mut self, _: Ending, _: Instant) {}
 }

@@ -14,6 +14,8 @@ pub(super) struct Uploading<'c> {
     pump: Pump,
     /// Whether the backend takes no more.
     refused: bool,
+    /// Whether it has become one direction of a tunnel.
+    tunnel: bool,
 }
 
 impl<'c> Uploading<'c> {
@@ -22,7 +24,15 @@ impl<'c> Uploading<'c> {
             pump: Pump::new(Coding::choose(body.length(), true)),
             body,
             refused: false,
+            tunnel: false,
         }
+    }
+
+    /// The connection has become a tunnel: whatever the client sends from now on goes on as it is.
+    pub(super) fn open(&mut self) {
+        self.pump = Pump::new(Coding::UntilClose);
+        self.body.open();
+        self.tunnel = true;
     }
 
     pub(super) fn into_body(self) -> RequestBody<'c> {
@@ -45,19 +55,26 @@ impl<'c> Uploading<'c> {
             return Poll::Ready(Ok(Upload::Unfinished));
         }
         if self.pump.is_done() {
-            return Poll::Ready(Ok(Upload::Whole));
+            return self.poll_end(cx, connection).map(Ok);
         }
         let wire = (&mut connection.stream, &mut connection.output);
-        Poll::Ready(
-            match ready!(self.pump.poll(cx, &mut self.body, wire, moved)) {
-                Ok(()) => Ok(Upload::Whole),
-                Err(PumpFailure::Source(failure)) => Err(failure),
-                Err(PumpFailure::Sink(_)) => {
-                    connection.output.reset();
-                    self.refused = true;
-                    Ok(Upload::Unfinished)
-                }
-            },
-        )
+        match ready!(self.pump.poll(cx, &mut self.body, wire, moved)) {
+            Ok(()) => self.poll_end(cx, connection).map(Ok),
+            Err(PumpFailure::Source(failure)) => Poll::Ready(Err(failure)),
+            Err(PumpFailure::Sink(_)) => {
+                connection.output.reset();
+                self.refused = true;
+                Poll::Ready(Ok(Upload::Unfinished))
+            }
+        }
+    }
+
+    /// The end of a tunnel's direction is the end of our side of the connection.
+    fn poll_end(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Upload> {
+        if self.tunnel {
+            // If it fails the backend is gone, which shows in the other direction.
+            let _ = ready!(connection.stream.poll_shutdown(cx));
+        }
+        Poll::Ready(Upload::Whole)
     }
 }

@@ -19,3 +19,4 @@ mod routing;
 mod shaping;
 mod sticky;
 mod strategies;
+mod tunnel;

@@ -259,6 +259,7 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {
             connect: raw::CONNECT_TIMEOUT,
             response: raw::RESPONSE_TIMEOUT,
             idle: raw::IDLE_TIMEOUT,
+            tunnel: raw::TUNNEL_TIMEOUT,
         };
     };
     PoolTimeouts {
@@ -276,6 +277,7 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {
         ),
         // Zero means that no connection is kept.
         idle: scope.duration("idle", &value.idle, raw::IDLE_TIMEOUT, Zero::Allowed),
+        tunnel: scope.duration("tunnel", &value.tunnel, raw::TUNNEL_TIMEOUT, Zero::Refused),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Names, conditions};
 use crate::config::outside::Outside;
 use crate::config::problem::{Finding, Mark};
 use crate::config::raw::route as raw;
+use crate::message::grammar::is_token;
 use crate::plan::Route;
 use crate::route::{Conditions, HostPattern, Matcher, PathPattern};
 
@@ -41,6 +42,7 @@ pub(super) fn routes<'a>(
                 listeners,
                 action,
                 edits,
+                upgrade: upgrade(written),
             },
         ));
     }
@@ -50,6 +52,29 @@ pub(super) fn routes<'a>(
             name: labels.label(name, &route.matcher),
             ..route
         })
+        .collect()
+}
+
+/// Protocols that a client may change to; an empty list is none of them.
+fn upgrade(given: &Given<'_, raw::Route>) -> Vec<Box<str>> {
+    let Some(list) = given.scope.get("upgrade", &given.value.upgrade) else {
+        return vec![raw::UPGRADE.into()];
+    };
+    let is_protocol = |written: &Given<'_, String>| {
+        // A name, perhaps with a version behind a slash (RFC 9110 section 7.8).
+        let good = written
+            .value
+            .split('/')
+            .all(|part| is_token(part.as_bytes()));
+        if !good {
+            let finding = Finding::error(format!("{:?} is no protocol", written.value));
+            written.report(finding.help("\"websocket\" is the usual one; [] allows none"));
+        }
+        good
+    };
+    let protocols = list.elements().into_iter().filter(is_protocol);
+    protocols
+        .map(|protocol| protocol.value.as_str().into())
         .collect()
 }
 

@@ -115,9 +115,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
 pub(crate) fn is_for_later(path: &[&str]) -> bool {
     matches!(
         path,
-        ["admin", "token_file" | "tls"]
-            | ["routes", _, "upgrade"]
-            | ["pools", _, "health" | "retry" | "protocol" | "tls"]
+        ["admin", "token_file" | "tls"] | ["pools", _, "health" | "retry" | "tls"]
     )
 }
 
@@ -129,7 +127,7 @@ mod tests {
     fn every_table_knows_its_keys() {
         assert_eq!(
             known_keys(&["pools", "shop", "timeouts"]),
-            ["connect", "response", "idle"]
+            ["connect", "response", "idle", "tunnel"]
         );
         assert_eq!(
             known_keys(&["pools", "shop", "sticky", "secret"]),

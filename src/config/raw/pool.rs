@@ -62,6 +62,7 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Field<String>,
     pub(crate) response: Field<String>,
     pub(crate) idle: Field<String>,
+    pub(crate) tunnel: Field<String>,
 }
 
 tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts,);
@@ -80,3 +81,5 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// RFC 9110 section 7.6.3 demands it of a gateway, and it is how a balancer among its own backends is found.
 pub(crate) const VIA: bool = true;
+/// Longer than applications let a WebSocket be silent, which ping each other every minute or so.
+pub(crate) const TUNNEL_TIMEOUT: Duration = Duration::from_secs(3600);

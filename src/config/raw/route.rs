@@ -21,6 +21,7 @@ pub(crate) struct Route {
     pub(crate) cookies: Field<List<Condition>>,
     pub(crate) clients: Field<List<String>>,
     pub(crate) pool: Field<String>,
+    pub(crate) upgrade: Field<List<String>>,
     pub(crate) redirect: Field<action::Redirect>,
     pub(crate) respond: Field<action::Respond>,
     pub(crate) rewrite: Field<action::Rewrite>,
@@ -48,3 +49,6 @@ impl Route {
         action::place(&mut self.error_pages, table, "error_pages");
     }
 }
+
+/// What shops use it for; whatever else may lie behind an upgrade is for the route to name.
+pub(crate) const UPGRADE: &str = "websocket";

@@ -38,6 +38,7 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
             connect,
             response,
             idle,
+            tunnel,
         },
         after,
     ) = (old.timeouts, new.timeouts);
@@ -45,6 +46,7 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         ("timeouts.connect", connect, after.connect),
         ("timeouts.response", response, after.response),
         ("timeouts.idle", idle, after.idle),
+        ("timeouts.tunnel", tunnel, after.tunnel),
     ]);
     lines.compare("protocol", &old.protocol, &new.protocol, |protocol| {
         let word = match protocol {

@@ -38,6 +38,9 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
                 lines.compare("listeners", &names.0, &names.1, String::clone);
                 action::actions((old_plan, old), (new_plan, new), &mut lines);
                 action::edits(&old.edits, &new.edits, &mut lines);
+                lines.compare("upgrade", &old.upgrade, &new.upgrade, |list| {
+                    list.join(", ")
+                });
             }
         }
     }

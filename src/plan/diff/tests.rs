@@ -85,6 +85,7 @@ fn to(name: &str, prefix: &str, pool: usize) -> Route {
         listeners: Vec::new(),
         action: Action::Pool(pool),
         edits: Edits::default(),
+        upgrade: Vec::new(),
     }
 }
 
@@ -98,6 +99,7 @@ fn shop() -> Pool {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
         },
         protocol: Protocol::Http1,
         style: RequestStyle {

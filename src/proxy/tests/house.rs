@@ -166,6 +166,7 @@ impl Told {
             head,
             mut body,
             last,
+            ..
         } = answer;
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let _ = body.poll_upload(cx, &mut 0);
@@ -246,6 +247,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             connect: Duration::from_secs(1),
             response: RESPONSE,
             idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
         },
         protocol: Protocol::Http1,
         style: RequestStyle {
@@ -264,6 +266,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
         listeners: Vec::new(),
         action: Action::Pool(0),
         edits: Edits::default(),
+        upgrade: Vec::new(),
     };
     Plan {
         server: Server {

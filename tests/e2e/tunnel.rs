@@ -1,0 +1,284 @@
+//! Connections that change their protocol: WebSockets and others, what is asked for and what is not.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use rustix::process::Signal;
+
+use super::harness::{Balancer, Client, DEADLINE, Origin, Request, pool, wait_until};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+const GRANT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// A backend that reads a head, writes `answer`, and then is what `then` makes of the connection.
+fn backend(answer: &'static str, then: fn(TcpStream, String)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the sockets of a test work");
+    let address = listener.local_addr().expect("the sockets of a test work");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            stream
+                .set_read_timeout(Some(DEADLINE))
+                .expect("the sockets of a test work");
+            thread::spawn(move || {
+                let head = read_until(&mut stream, b"\r\n\r\n");
+                stream
+                    .write_all(answer.as_bytes())
+                    .expect("the sockets of a test work");
+                then(
+                    stream,
+                    String::from_utf8(head).expect("the sockets of a test work"),
+                );
+            });
+        }
+    });
+    address
+}
+
+fn echo(mut stream: TcpStream, _: String) {
+    let mut piece = [0; 4096];
+    while let Ok(n @ 1..) = stream.read(&mut piece) {
+        if stream.write_all(&piece[..n]).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut byte = [0];
+    while !all.ends_with(end) {
+        assert_eq!(
+            stream.read(&mut byte).expect("the sockets of a test work"),
+            1,
+            "ended behind {}",
+            all.escape_ascii()
+        );
+        all.push(byte[0]);
+    }
+    all
+}
+
+fn read_exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream
+        .read_exact(&mut bytes)
+        .expect("the sockets of a test work");
+    bytes
+}
+
+fn in_front_of(backend: SocketAddr, route: &str, keys: &str) -> Balancer {
+    Balancer::start(&format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+         [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n{route}\n\
+         [pools.shop]\nbackends = [{{ address = \"{backend}\" }}]\n{keys}"
+    ))
+}
+
+/// A connection on which `ask` has been sent, and the head that came back.
+fn asked(balancer: &Balancer, ask: &str) -> (TcpStream, String) {
+    let mut stream =
+        TcpStream::connect(balancer.address("web")).expect("the sockets of a test work");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("the sockets of a test work");
+    stream
+        .write_all(ask.as_bytes())
+        .expect("the sockets of a test work");
+    let head = read_until(&mut stream, b"\r\n\r\n");
+    (
+        stream,
+        String::from_utf8(head)
+            .expect("the sockets of a test work")
+            .to_ascii_lowercase(),
+    )
+}
+
+#[test]
+fn bytes_go_both_ways_once_it_is_granted() {
+    let backend = backend(GRANT, echo);
+    let balancer = in_front_of(backend, "", "");
+    let (mut stream, head) = asked(&balancer, ASK);
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    for field in [
+        "\r\nupgrade: websocket\r\n",
+        "\r\nconnection: upgrade\r\n",
+        "\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n",
+    ] {
+        assert_eq!(head.matches(field).count(), 1, "{field} in {head}");
+    }
+    for message in [
+        &b"\x81\x05hello"[..],
+        b"\0\xff\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        stream.write_all(message).unwrap();
+        assert_eq!(read_exactly(&mut stream, message.len()), message);
+    }
+    // Much at once, while nobody reads.
+    let much = vec![7; 8 << 20];
+    let mut writer = stream.try_clone().unwrap();
+    let sent = much.clone();
+    let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+    assert_eq!(read_exactly(&mut stream, much.len()), much);
+    writing.join().unwrap();
+    // The client's end is passed on, and the backend's comes back.
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    wait_until(DEADLINE, "the record", || {
+        balancer
+            .stdout()
+            .contains("\"http.response.status_code\":101")
+    });
+    assert_eq!(
+        balancer.metric("forecourt_backend_in_flight{pool=\"shop\","),
+        0.0
+    );
+}
+
+#[test]
+fn what_the_backend_sees_is_one_plain_wish() {
+    let seen = |ask: &str, route: &str| {
+        let origin = Origin::named("a");
+        let balancer = in_front_of(origin.address(), route, "");
+        let (_stream, _) = asked(&balancer, ask);
+        let seen = origin.last_received();
+        let field = |name| seen.field(name).map(str::to_owned);
+        (field("connection"), field("upgrade"))
+    };
+    let wish = Some("upgrade".to_owned());
+    assert_eq!(seen(ASK, ""), (wish.clone(), Some("websocket".to_owned())));
+    assert_eq!(seen(ASK, "upgrade = []"), (None, None));
+    let several = ASK.replace("Upgrade: websocket", "Upgrade: h2c, WebSocket");
+    assert_eq!(
+        seen(&several, ""),
+        (wish.clone(), Some("WebSocket".to_owned()))
+    );
+    let other = ASK.replace("Upgrade: websocket", "Upgrade: tus/1.0");
+    assert_eq!(seen(&other, ""), (None, None));
+    assert_eq!(
+        seen(&other, "upgrade = [\"tus/1.0\"]"),
+        (wish, Some("tus/1.0".to_owned()))
+    );
+    for odd in [
+        ASK.replace("GET", "POST"),
+        ASK.replace("HTTP/1.1", "HTTP/1.0"),
+        ASK.replace("Connection: keep-alive, Upgrade\r\n", ""),
+        ASK.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi"),
+    ] {
+        assert_eq!(seen(&odd, "").1, None, "{odd}");
+    }
+}
+
+/// A backend that answers in its own way, or changes to what nobody asked for.
+#[test]
+fn an_answer_that_is_no_101_is_an_answer() {
+    let origin = Origin::named("a");
+    let balancer = in_front_of(origin.address(), "", "");
+    let (mut stream, head) = asked(&balancer, ASK);
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert_eq!(read_exactly(&mut stream, 1), b"a");
+    // The connection is one like any other.
+    stream
+        .write_all(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    assert!(read_until(&mut stream, b"\r\n\r\na").starts_with(b"HTTP/1.1 200 "));
+
+    for answer in [
+        "HTTP/1.1 101 Other\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 101 Nothing\r\n\r\n",
+        "HTTP/1.1 101 Length\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\nabc",
+    ] {
+        let balancer = in_front_of(backend(answer, echo), "", "");
+        let (_, head) = asked(&balancer, ASK);
+        assert!(head.starts_with("http/1.1 502 "), "{answer} gives {head}");
+    }
+    let balancer = in_front_of(backend(GRANT, echo), "upgrade = []", "");
+    let (_, head) = asked(&balancer, ASK);
+    assert!(head.starts_with("http/1.1 502 "), "unasked: {head}");
+}
+
+#[test]
+fn an_end_on_either_side_is_passed_on() {
+    let backend = backend(GRANT, |mut stream, _| {
+        stream.write_all(b"bye").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // What the client still says comes through.
+        let rest = read_until(&mut stream, b"thanks");
+        assert_eq!(rest, b"thanks");
+    });
+    let balancer = in_front_of(backend, "", "");
+    let (mut stream, _) = asked(&balancer, ASK);
+    assert_eq!(read_exactly(&mut stream, 3), b"bye");
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    stream.write_all(b"thanks").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    wait_until(DEADLINE, "the end", || {
+        balancer.metric("forecourt_backend_in_flight{pool=\"shop\",") == 0.0
+    });
+}
+
+#[test]
+fn silence_ends_it_with_a_goodbye() {
+    let balancer = in_front_of(
+        backend(GRANT, echo),
+        "",
+        "[pools.shop.timeouts]\ntunnel = \"300ms\"\n",
+    );
+    let (mut stream, _) = asked(&balancer, ASK);
+    assert_eq!(read_exactly(&mut stream, 4), [0x88, 2, 0x03, 0xe9]);
+    stream.write_all(&[0x88, 0x80, 1, 2, 3, 4]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
+/// A drain says 1001 between two frames, never within one.
+#[test]
+fn a_drain_says_goodbye_between_frames() {
+    let backend = backend(GRANT, |mut stream, _| {
+        // A frame of ten bytes, of which five come now and five when the client has spoken.
+        stream.write_all(b"\x82\x0ahello").unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        stream.write_all(b"world").unwrap();
+        // The client's answer to the goodbye is passed on.
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, [0x88, 0x80, 1, 2, 3, 4]);
+    });
+    let mut balancer = in_front_of(backend, "", "");
+    let (mut stream, _) = asked(&balancer, ASK);
+    assert_eq!(read_exactly(&mut stream, 7), b"\x82\x0ahello");
+    balancer.signal(Signal::TERM);
+    wait_until(DEADLINE, "the drain", || {
+        Client::of(balancer.address("web")).connect().is_err()
+    });
+    stream.write_all(b"x").unwrap();
+    assert_eq!(read_exactly(&mut stream, 9), b"world\x88\x02\x03\xe9");
+    stream.write_all(&[0x88, 0x80, 1, 2, 3, 4]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    assert!(balancer.wait_for_exit(DEADLINE).success());
+}
+
+/// A reload changes nothing for what is under way.
+#[test]
+fn a_reload_leaves_it_alone() {
+    let first = backend(GRANT, echo);
+    let balancer = in_front_of(first, "", "");
+    let (mut stream, _) = asked(&balancer, ASK);
+    let origin = Origin::named("b");
+    let front = "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+                 [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n";
+    balancer.reload(&(front.to_owned() + &pool("shop", "round-robin", &[&origin])));
+    wait_until(DEADLINE, "the reload", || {
+        let answer = balancer.client("web").try_send(&Request::get("/"));
+        answer.is_ok_and(|answer| answer.field("x-origin") == Some("b"))
+    });
+    stream.write_all(b"still here").unwrap();
+    assert_eq!(read_exactly(&mut stream, 10), b"still here");
+}
