@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use forecourt::config::{Options, Secret, load};
+use forecourt::config::{Options, Secret, SelfSigned, load};
 
 #[test]
 fn configurations_give_what_is_written_down() {
@@ -64,6 +64,7 @@ fn options() -> Options {
     Options {
         cores: 2,
         random_secret: Some(Secret::from_bytes(&[7; 32])),
+        self_signed: SelfSigned::default(),
         lookup: names_of_the_tests,
         lookup_deadline: Duration::from_secs(60),
     }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use forecourt::config::problem::{self, Spot};
-use forecourt::config::{Loaded, Options, Problem, Secret, Severity, load};
+use forecourt::config::{Loaded, Options, Problem, Secret, SelfSigned, Severity, load};
 use forecourt::plan::diff::diff;
 use forecourt::route::RouteTable;
 
@@ -134,6 +134,7 @@ fn options() -> Options {
     Options {
         cores: 2,
         random_secret: Some(Secret::from_bytes(&[7; 32])),
+        self_signed: SelfSigned::default(),
         lookup,
         lookup_deadline: Duration::from_secs(60),
     }

@@ -1,7 +1,10 @@
 //! The figures behind `/metrics`: workers' cells are summed when somebody asks.
 
+use std::collections::BTreeMap;
+
 use super::instance::Instance;
 use crate::backend::Standing;
+use crate::plan::Listener;
 use crate::snapshot::registry::UNROUTED;
 use crate::telemetry::{Scrape, names};
 
@@ -15,6 +18,7 @@ pub(super) fn text(instance: &Instance) -> String {
         .zip(&snapshot.listener_meters)
     {
         scrape.listener(&listener.name, &meters.total());
+        expiries(listener, &mut scrape);
     }
     for (listener, route, meters) in snapshot.used_route_meters() {
         let route = route.map_or(UNROUTED, |route| &snapshot.plan.routes[route].name);
@@ -46,4 +50,21 @@ pub(super) fn text(instance: &Instance) -> String {
     instance.facade.expose(&mut scrape);
     scrape.process();
     scrape.finish()
+}
+
+/// When a listener's certificates expire. Two of one name, such as ECDSA and RSA, are one series: the earlier
+/// end is the one to act on.
+fn expiries(listener: &Listener, scrape: &mut Scrape) {
+    let mut earliest = BTreeMap::new();
+    for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+        let end = certificate.not_after;
+        earliest
+            .entry(certificate.name())
+            .and_modify(|other: &mut i64| *other = end.min(*other))
+            .or_insert(end);
+    }
+    for (name, end) in earliest {
+        let labels = [&*listener.name, &*name];
+        scrape.gauge(&names::TLS_CERTIFICATE_EXPIRY, &labels, end as f64);
+    }
 }

@@ -6,6 +6,7 @@
 //! let in to be answered, and counted with that.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -13,12 +14,12 @@ use tokio::time::Instant;
 use super::worker::{Counted, Parts, Post};
 use crate::listener::clients::Place;
 use crate::listener::proxy_protocol::{self, Opening, OpeningError};
-use crate::listener::tls::{self, HandshakeError};
+use crate::listener::tls::Session;
 use crate::message::forwarded;
 use crate::plan::Listener;
 use crate::plan::listener::ProxyProtocol;
 use crate::server::Peer;
-use crate::telemetry::Cause;
+use crate::telemetry::{Cause, TlsResult};
 use crate::worker::{Buffer, Phase, Stream, Timer};
 
 /// A client that has been let in.
@@ -69,7 +70,8 @@ pub(super) async fn enter(
         counted.refused(cause);
         return None;
     }
-    let (stream, tls) = secured(parts, (stream, &post, &listener), &timer, counted).await?;
+    let entering = (stream, address, &post, &listener);
+    let (stream, tls, session) = secured(parts, entering, &timer, counted).await?;
     Some(Guest {
         stream,
         early,
@@ -78,6 +80,7 @@ pub(super) async fn enter(
             listener: post.key,
             accepted_by: post.listener,
             tls,
+            session,
         },
         place,
         unwelcome,
@@ -138,21 +141,30 @@ fn keep(parts: &Parts, early: &mut Buffer, taken: &[u8]) {
     }
 }
 
-/// Does the TLS handshake if the listener has TLS; `None` when it fails.
+/// Does the TLS handshake if the listener has TLS; `None` when it fails. Tells whether it has, and what is
+/// known of the session.
 async fn secured(
     parts: &Parts,
-    (stream, post, listener): (Stream, &Post, &Arc<Listener>),
+    (stream, address, post, listener): (Stream, Option<IpAddr>, &Post, &Arc<Listener>),
     timer: &Timer,
     counted: &Counted,
-) -> Option<(Stream, bool)> {
+) -> Option<(Stream, bool, Option<Rc<Session>>)> {
     let (stream, acceptor) = match (stream, &listener.tls) {
         (Stream::Tcp(stream), Some(_)) => (stream, parts.acceptor(post.key, listener)?),
-        (stream, _) => return Some((stream, false)),
+        (stream, _) => return Some((stream, false, None)),
     };
-    let shaken = tls::handshake(&acceptor, stream, timer).await;
-    counted.handshake(shaken.is_ok());
-    if shaken.as_ref().err() == Some(&HandshakeError::TimedOut) {
-        counted.refused(Cause::HeaderTimeout);
+    match acceptor.handshake(stream, timer).await {
+        Ok((stream, session)) => {
+            counted.handshake(TlsResult::Ok);
+            Some((stream, true, session))
+        }
+        Err(result) => {
+            counted.handshake(result);
+            tracing::debug!(listener = %listener.name, peer = ?address, %result, "no handshake");
+            if result == TlsResult::TimedOut {
+                counted.refused(Cause::HeaderTimeout);
+            }
+            None
+        }
     }
-    shaken.ok().map(|stream| (stream, true))
 }

@@ -9,13 +9,14 @@
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest),
-//! [`reload`] (the next generation), [`signals`] (what the operator's signals mean), [`drain`] (the end).
+//! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`drain`] (the end).
 
 pub mod drain;
 mod entrance;
 pub mod reload;
 pub mod signals;
 pub mod start;
+mod watch;
 pub mod worker;
 
 pub use reload::{Applied, ReloadError};

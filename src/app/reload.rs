@@ -67,7 +67,7 @@ impl Running {
         metrics::counter!("forecourt_config_reloads_total", "result" => "refused").increment(1);
     }
 
-    fn apply(&mut self, plan: Plan) -> Result<Applied, ReloadError> {
+    pub(super) fn apply(&mut self, plan: Plan) -> Result<Applied, ReloadError> {
         let changes = diff(&self.plan, &plan);
         let plan = Arc::new(self.keep_fixed(plan));
         let new = plan.listeners.iter().filter(|listener| {

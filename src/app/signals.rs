@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use super::Running;
+use super::watch::{LOOK, Watch};
 use crate::config;
 use crate::config::problem::Severity;
 
@@ -35,9 +37,23 @@ impl Signals {
     /// make one more. A second SIGTERM ends at once.
     pub async fn govern(mut self, mut running: Running, path: &Path, options: &config::Options) {
         let path = PathBuf::from(path);
+        let mut watch = Watch::new();
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = self.hangup.recv() => running = reload(running, path.clone(), options.clone()).await,
+                _ = self.hangup.recv() => {
+                    let (path, options) = (path.clone(), options.clone());
+                    running = aside(running, move |running| reload_from(running, &path, &options)).await;
+                }
+                _ = looks.tick() => {
+                    for warning in watch.warnings(running.plan()) {
+                        tracing::warn!("{warning}");
+                    }
+                    if watch.look(running.plan()) {
+                        running = aside(running, Running::renew_certificates).await;
+                    }
+                }
                 _ = self.reopen.recv() => running.reopen_logs(),
                 () = ended(&mut self.terminate, &mut self.interrupt) => break,
             }
@@ -80,11 +96,11 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Loads and applies a file, off the signals' runtime: names are resolved and files read, which blocks.
-async fn reload(running: Running, path: PathBuf, options: config::Options) -> Running {
+/// Changes what is running off the signals' runtime: names are resolved and files read, which blocks.
+async fn aside(running: Running, change: impl FnOnce(&mut Running) + Send + 'static) -> Running {
     let task = tokio::task::spawn_blocking(move || {
         let mut running = running;
-        reload_from(&mut running, &path, &options);
+        change(&mut running);
         running
     });
     match task.await {

@@ -12,18 +12,17 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 use super::entrance::{self, Guest};
 use crate::listener::accept::{Detached, Door};
 use crate::listener::clients::Clients;
-use crate::listener::tls::TlsShared;
+use crate::listener::tls::{Acceptor, TlsShared};
 use crate::listener::{Accepted, Budget, Listening, Socket};
 use crate::plan::Listener;
 use crate::proxy::Proxy;
 use crate::server::{ListenerKey, h1, h2};
 use crate::snapshot::{Snapshots, View};
-use crate::telemetry::{AccessLog, Cause, ListenerMeters, WorkerId};
+use crate::telemetry::{AccessLog, Cause, ListenerMeters, TlsResult, WorkerId};
 use crate::upstream::Upstream;
 use crate::worker::{Descriptors, Worker};
 
@@ -109,7 +108,7 @@ pub(super) struct Parts {
     log: Rc<RefCell<AccessLog>>,
     budget: Arc<Budget>,
     tls: TlsShared,
-    acceptors: RefCell<HashMap<ListenerKey, (Arc<Listener>, TlsAcceptor)>>,
+    acceptors: RefCell<HashMap<ListenerKey, Acceptor>>,
     /// What is listened on no more, as long as it may have connections.
     retired: RefCell<Vec<Post>>,
     workers: Vec<mpsc::Sender<Command>>,
@@ -316,20 +315,17 @@ impl Parts {
     }
 
     /// The acceptor of a listener's settings of now.
-    pub(super) fn acceptor(
-        &self,
-        key: ListenerKey,
-        listener: &Arc<Listener>,
-    ) -> Option<TlsAcceptor> {
+    pub(super) fn acceptor(&self, key: ListenerKey, listener: &Arc<Listener>) -> Option<Acceptor> {
         let mut acceptors = self.acceptors.borrow_mut();
-        if let Some((of, acceptor)) = acceptors.get(&key)
-            && (Arc::ptr_eq(of, listener) || (&of.tls, of.http2) == (&listener.tls, listener.http2))
+        if let Some(acceptor) = acceptors.get_mut(&key)
+            && acceptor.follow(listener)
         {
             return Some(acceptor.clone());
         }
-        match self.tls.acceptor(listener.tls.as_ref()?, listener.http2) {
+        match self.tls.acceptor(listener) {
             Ok(acceptor) => {
-                acceptors.insert(key, (Arc::clone(listener), acceptor.clone()));
+                let acceptor = acceptor?;
+                acceptors.insert(key, acceptor.clone());
                 Some(acceptor)
             }
             Err(error) => {
@@ -393,14 +389,8 @@ impl Counted {
     }
 
     /// Notes what became of a handshake.
-    pub(super) fn handshake(&self, succeeded: bool) {
-        let cells = self.meters.at(self.worker);
-        if succeeded {
-            &cells.handshakes_ok
-        } else {
-            &cells.handshakes_failed
-        }
-        .add(1);
+    pub(super) fn handshake(&self, result: TlsResult) {
+        self.meters.at(self.worker).handshakes[result.index()].add(1);
     }
 
     /// Notes a connection that is closed without a word.

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::InconsistentKeys;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::plan::listener::Certificate;
+use super::x509;
+use crate::plan::tls::Certificate;
 
 /// Two files, as they stand in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +21,19 @@ pub(crate) struct CertificateSource {
     pub(crate) key: PathBuf,
 }
 
-/// Why a pair of files cannot be used, and which of the two is to blame.
+/// A pair that can be used, and what is to be said about it all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) certificate: Certificate,
+    pub(crate) doubts: Vec<CertificateError>,
+}
+
+/// Why a pair of files cannot be used, or should not, and which of the two is to blame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateError {
     pub(crate) blame: Blame,
     pub(crate) what: String,
-    pub(crate) help: Option<&'static str>,
+    pub(crate) help: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +42,60 @@ pub(crate) enum Blame {
     Key,
 }
 
-/// Reads a pair. Problems of both files are given, for they have nothing to do with each other.
-pub(crate) fn read(source: &CertificateSource) -> Result<Certificate, Vec<CertificateError>> {
-    match (read_chain(&source.certificate), read_key(&source.key)) {
-        (Ok(chain), Ok(key)) => pair(source, chain, key).map_err(|error| vec![error]),
+impl CertificateError {
+    fn of_certificate(what: String, help: Option<&str>) -> Self {
+        Self {
+            blame: Blame::Certificate,
+            what,
+            help: help.map(str::to_owned),
+        }
+    }
+
+    fn of_key(what: String, help: Option<&str>) -> Self {
+        Self {
+            blame: Blame::Key,
+            what,
+            help: help.map(str::to_owned),
+        }
+    }
+}
+
+/// Reads a pair at `now` (seconds since 1970). Problems of both files are given, for they have nothing to do with
+/// each other.
+pub(crate) fn read(source: &CertificateSource, now: i64) -> Result<Pair, Vec<CertificateError>> {
+    let chain = read_chain(
+        &source.certificate,
+        "a PEM file with the chain: the listener's own certificate first, then those that signed it",
+    );
+    match (chain, read_key(&source.key)) {
+        (Ok(chain), Ok(key)) => pair(source, chain, &key, now).map_err(|error| vec![error]),
         (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
     }
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let fail = |what: String, help| CertificateError {
-        blame: Blame::Certificate,
-        what,
-        help,
+/// Reads the authorities that vouch for clients.
+pub(crate) fn read_authorities(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let authorities = read_chain(path, "a PEM file with the certificates of the authorities")?;
+    let refused = |error: &dyn std::error::Error| {
+        let what = format!("{} cannot vouch for clients: {error}", path.display());
+        CertificateError::of_certificate(what, None)
     };
+    let mut roots = RootCertStore::empty();
+    for authority in &authorities {
+        roots
+            .add(authority.clone())
+            .map_err(|error| refused(&error))?;
+    }
+    let provider = Arc::new(default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map_err(|error: VerifierBuilderError| refused(&error))?;
+    Ok(authorities)
+}
+
+fn read_chain(path: &Path, wanted: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let fail = CertificateError::of_certificate;
     let bytes =
         fs::read(path).map_err(|error| fail(format!("{}: {error}", path.display()), None))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
@@ -57,21 +106,14 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
         )
     })?;
     if chain.is_empty() {
-        let help = "a PEM file with the chain: the listener's own certificate first, then those that signed it";
-        return Err(fail(
-            format!("{} has no certificate", path.display()),
-            Some(help),
-        ));
+        let what = format!("{} has no certificate", path.display());
+        return Err(fail(what, Some(wanted)));
     }
     Ok(chain)
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let fail = |what: String, help| CertificateError {
-        blame: Blame::Key,
-        what,
-        help,
-    };
+    let fail = CertificateError::of_key;
     let bytes =
         fs::read(path).map_err(|error| fail(format!("{}: {error}", path.display()), None))?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
@@ -89,30 +131,101 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
 fn pair(
     source: &CertificateSource,
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Certificate, CertificateError> {
-    CertifiedKey::from_der(chain.clone(), key.clone_key(), &default_provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateError {
-            blame: Blame::Key,
-            what: format!("{} is not the key of {}", source.key.display(), source.certificate.display()),
-            help: Some("the certificate was made for another key; the first certificate of the file is the one that counts"),
-        },
-        rustls::Error::InvalidCertificate(reason) => CertificateError {
-            blame: Blame::Certificate,
-            what: format!("{} has an invalid certificate: {reason:?}", source.certificate.display()),
-            help: None,
-        },
-        other => CertificateError {
-            blame: Blame::Key,
-            what: format!("{} cannot be used as a private key: {other}", source.key.display()),
-            help: None,
-        },
+    key: &PrivateKeyDer<'static>,
+    now: i64,
+) -> Result<Pair, CertificateError> {
+    let invalid = |reason: &dyn std::fmt::Display| {
+        let what = format!(
+            "{} has an invalid certificate: {reason}",
+            source.certificate.display()
+        );
+        CertificateError::of_certificate(what, None)
+    };
+    let certified = certified(&chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            mismatch(source, &chain, key)
+        }
+        rustls::Error::InvalidCertificate(reason) => invalid(&reason),
+        other => CertificateError::of_key(
+            format!(
+                "{} cannot be used as a private key: {other}",
+                source.key.display()
+            ),
+            None,
+        ),
     })?;
-    Ok(Certificate {
+    let facts = x509::facts(&chain[0]).map_err(|reason| invalid(&reason))?;
+    let certificate = Certificate {
         path: source.certificate.clone(),
-        chain,
-        key: Arc::new(key),
+        key_path: Some(source.key.clone()),
+        names: facts.names,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+        certified: Arc::new(certified),
+    };
+    let doubts = doubts(&certificate, now);
+    Ok(Pair {
+        certificate,
+        doubts,
     })
+}
+
+fn certified(
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &default_provider())
+}
+
+/// A key that is not that of the first certificate; perhaps it is that of another one.
+fn mismatch(
+    source: &CertificateSource,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> CertificateError {
+    let own = (1..chain.len()).find(|&at| certified(&chain[at..=at], key).is_ok());
+    let (certificate, key) = (source.certificate.display(), source.key.display());
+    match own {
+        Some(at) => CertificateError::of_certificate(
+            format!(
+                "{certificate} is in the wrong order: its certificate number {} is that of {key}",
+                at + 1
+            ),
+            Some("put it first, behind it the one that signed it, and so on"),
+        ),
+        None => CertificateError::of_key(
+            format!("{key} is not the key of {certificate}"),
+            Some(
+                "the certificate was made for another key; the first certificate of the file is the one that counts",
+            ),
+        ),
+    }
+}
+
+/// What a shop can start with, and should not go on with.
+fn doubts(certificate: &Certificate, now: i64) -> Vec<CertificateError> {
+    let path = certificate.path.display();
+    let mut doubts = Vec::new();
+    if let Some(what) = certificate.time_warning(now) {
+        let help = "renew it: new files are taken without a restart";
+        doubts.push(CertificateError::of_certificate(what, Some(help)));
+    }
+    if certificate.names.is_empty() {
+        let what = format!("{path} is good for no name: it has no DNS name among its SANs");
+        let help =
+            "clients do not look at the CN any more; ask for a certificate with subjectAltName";
+        doubts.push(CertificateError::of_certificate(what, Some(help)));
+    }
+    if let Some(place) = x509::break_in(&certificate.certified.cert) {
+        let what = format!(
+            "the chain in {path} is broken: certificate {place} was not signed by certificate {}",
+            place + 1
+        );
+        let help =
+            "each is followed by the one that signed it, up to the root, which may be left out";
+        doubts.push(CertificateError::of_certificate(what, Some(help)));
+    }
+    doubts
 }
 
 #[cfg(test)]
@@ -150,7 +263,15 @@ mod tests {
             certificate: files.write("shop.pem", &certificate),
             key: files.write("shop.key", &key),
         };
-        assert_eq!(read(&source).unwrap().chain.len(), 1);
+        assert_eq!(
+            read(&source, 1 << 31)
+                .unwrap()
+                .certificate
+                .certified
+                .cert
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -160,7 +281,7 @@ mod tests {
             certificate: files.write("shop.pem", &made().0),
             key: files.write("shop.key", &made().1),
         };
-        let errors = read(&source).unwrap_err();
+        let errors = read(&source, 0).unwrap_err();
         assert_eq!(errors.len(), 1);
         assert_eq!(errors[0].blame, Blame::Key);
         assert!(
@@ -177,7 +298,7 @@ mod tests {
             certificate: files.write("shop.pem", "nothing here"),
             key: files.folder.path().join("missing.key"),
         };
-        let errors = read(&source).unwrap_err();
+        let errors = read(&source, 0).unwrap_err();
         assert_eq!(errors[0].blame, Blame::Certificate);
         assert!(errors[0].what.ends_with("has no certificate"));
         assert_eq!(errors[1].blame, Blame::Key);
@@ -187,6 +308,6 @@ mod tests {
             certificate: files.write("broken.pem", broken),
             key: files.write("shop.key", &made().1),
         };
-        assert_eq!(read(&source).unwrap_err()[0].blame, Blame::Certificate);
+        assert_eq!(read(&source, 0).unwrap_err()[0].blame, Blame::Certificate);
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! In reading order: [`problem`] (what is said and how it looks), `read` (files, includes, TOML, unknown keys), `raw`
 //! (what the operator wrote), `outside` (certificates, secrets and names, read before compilation) with
-//! `certificate`, `file`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
+//! `certificate` and `x509`, `self_signed`, `file`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
+//! Beside the way: `renewal`, certificates alone, read again.
 //!
 //! Deliberately absent: running state (a reload is `load` and then somebody else's work), and half a plan: whatever
 //! is wrong, nothing of the configuration is used.
@@ -18,8 +19,11 @@ mod outside;
 pub mod problem;
 mod raw;
 mod read;
+mod renewal;
 pub mod resolve;
 pub mod secret;
+mod self_signed;
+mod x509;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,8 +31,10 @@ use std::thread;
 use std::time::Duration;
 
 pub use problem::{Problem, Report, Severity};
+pub use renewal::{Renewal, renewal};
 pub use resolve::Lookup;
 pub use secret::Secret;
+pub use self_signed::SelfSigned;
 
 use crate::plan::Plan;
 use outside::Outside;
@@ -42,6 +48,8 @@ pub struct Options {
     /// Stands in for the secret of a sticky pool that has none; of the process, so that a reload does not change it.
     /// Absent if the system gives no random bytes: then such a pool is an error.
     pub random_secret: Option<Secret>,
+    /// Certificates for development, of the process, so that a reload keeps them.
+    pub self_signed: SelfSigned,
     /// How names of backends are resolved.
     pub lookup: Lookup,
     /// How long all names together may take.
@@ -66,6 +74,7 @@ impl Options {
         Self {
             cores: thread::available_parallelism().map_or(1, usize::from),
             random_secret: Secret::random(),
+            self_signed: SelfSigned::default(),
             lookup: resolve::system_lookup,
             lookup_deadline: LOOKUP_DEADLINE,
         }

@@ -6,9 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls_pki_types::CertificateDer;
 
 use super::Options;
-use super::certificate::{self, CertificateError, CertificateSource};
+use super::certificate::{self, CertificateError, CertificateSource, Pair};
 use super::file::{self, FileError};
 use super::problem::Source;
 use super::raw::File;
@@ -17,12 +20,18 @@ use super::raw::pool::Secret as RawSecret;
 use super::read::Document;
 use super::resolve::{self, Resolved};
 use super::secret::{self, Secret, SecretError, SecretSource};
-use crate::plan::listener::Certificate;
+use super::self_signed::Made;
+use crate::plan::tls::Certificate;
 
 /// What compilation may know of the world.
 #[derive(Debug)]
 pub(crate) struct Outside {
-    pub(crate) certificates: HashMap<CertificateSource, Result<Certificate, Vec<CertificateError>>>,
+    pub(crate) certificates: HashMap<CertificateSource, Result<Pair, Vec<CertificateError>>>,
+    /// Authorities that vouch for clients, by their file.
+    pub(crate) authorities:
+        HashMap<PathBuf, Result<Vec<CertificateDer<'static>>, CertificateError>>,
+    /// Certificates made here, by their names.
+    pub(crate) self_signed: HashMap<Vec<String>, Result<Certificate, Made>>,
     pub(crate) names: Resolved,
     pub(crate) secrets: HashMap<SecretSource, Result<Secret, SecretError>>,
     /// Error pages.
@@ -39,6 +48,7 @@ impl Outside {
     /// Reads and asks whatever the documents name.
     pub(crate) fn look(documents: &[Document], options: &Options) -> Self {
         let mut wanted = Wanted::default();
+        let now = unix_seconds();
         for document in documents {
             wanted.add(&document.raw, document.folder());
         }
@@ -46,7 +56,17 @@ impl Outside {
             certificates: wanted
                 .certificates
                 .into_iter()
-                .map(|source| (source.clone(), certificate::read(&source)))
+                .map(|source| (source.clone(), certificate::read(&source, now)))
+                .collect(),
+            authorities: wanted
+                .authorities
+                .into_iter()
+                .map(|path| (path.clone(), certificate::read_authorities(&path)))
+                .collect(),
+            self_signed: wanted
+                .self_signed
+                .into_iter()
+                .map(|names| (names.clone(), options.self_signed.of(&names)))
                 .collect(),
             names: resolve::resolve(
                 wanted.names.into_iter().collect(),
@@ -76,7 +96,12 @@ impl Outside {
             SecretSource::File(path) => Some(path.clone()),
         });
         let served = self.pages.keys().chain(self.bodies.keys()).cloned();
-        let files: BTreeSet<PathBuf> = pairs.chain(secrets).chain(served).collect();
+        let authorities = self.authorities.keys().cloned();
+        let files: BTreeSet<PathBuf> = pairs
+            .chain(authorities)
+            .chain(secrets)
+            .chain(served)
+            .collect();
         files.into_iter()
     }
 }
@@ -84,6 +109,8 @@ impl Outside {
 #[derive(Default)]
 struct Wanted {
     certificates: Vec<CertificateSource>,
+    authorities: BTreeSet<PathBuf>,
+    self_signed: BTreeSet<Vec<String>>,
     names: BTreeSet<String>,
     secrets: Vec<SecretSource>,
     pages: BTreeSet<PathBuf>,
@@ -106,6 +133,14 @@ impl Wanted {
                     });
                 }
             }
+        }
+        for tls in tables(&raw.listeners).filter_map(|listener| right(&listener.tls)) {
+            let names: Vec<String> = elements(&tls.self_signed).cloned().collect();
+            if !names.is_empty() {
+                self.self_signed.insert(names);
+            }
+            let ca = right(&tls.client).and_then(|client| right(&client.ca));
+            self.authorities.extend(ca.map(|ca| folder.join(ca)));
         }
         for pool in tables(&raw.pools) {
             let addresses = elements(&pool.backends).filter_map(|backend| right(&backend.address));
@@ -154,6 +189,14 @@ pub(crate) fn is_name(address: &str) -> bool {
     let is_host =
         name.bytes().all(is_letter) && name.bytes().any(|byte| byte.is_ascii_alphabetic());
     is_host && name != "unix" && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// Now, as certificates count.
+pub(crate) fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Where a secret is to be read from, if exactly one place is named.

@@ -6,13 +6,16 @@
 //! In reading order: [`mod@bind`] (addresses become sockets, one for each worker), [`budget`] (how many
 //! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop),
 //! [`proxy_protocol`] (who the client is, if a balancer before this one says so), [`clients`] (how many
-//! connections each client has), [`tls`] (handshakes). Hand-off to a new process and QUIC have their place here.
+//! connections each client has), [`tls`] (handshakes), [`certificates`] (which one a client gets),
+//! [`client_certificate`] (what a backend is told of the client's own). Hand-off to a new process and QUIC have their place here.
 //!
 //! Deliberately absent: HTTP, and what is done with a connection.
 
 pub mod accept;
 pub mod bind;
 pub mod budget;
+pub mod certificates;
+pub mod client_certificate;
 pub mod clients;
 pub mod proxy_protocol;
 pub mod tls;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::tls::Tls;
 
 use super::fields::FieldRules;
 use super::pages::ErrorPages;
@@ -101,24 +102,6 @@ impl ProxyProtocol {
     }
 }
 
-/// What a TLS listener shows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tls {
-    /// Certificates; the first is the default. Never empty.
-    pub certificates: Vec<Certificate>,
-}
-
-/// A certificate chain and its key, read and found to belong together.
-#[derive(Clone, PartialEq)]
-pub struct Certificate {
-    /// The file it came from, for messages.
-    pub path: PathBuf,
-    /// The chain, leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The private key.
-    pub key: Arc<PrivateKeyDer<'static>>,
-}
-
 /// Deadlines towards clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerTimeouts {
@@ -155,15 +138,5 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", Path::display(path)),
         }
-    }
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate")
-            .field("path", &self.path)
-            .field("chain", &self.chain.len())
-            .field("key", &"redacted")
-            .finish()
     }
 }

@@ -5,8 +5,8 @@
 //! units are applied. Nothing here runs, reads a file or looks at a clock; two plans can be compared,
 //! which is what [`diff`] does for the log of a reload.
 //!
-//! In reading order: [`listener`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`] and
-//! [`template`], [`pool`], [`process`] (server, admin, log), [`diff`].
+//! In reading order: [`listener`] with [`tls`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`]
+//! and [`template`], [`pool`], [`process`] (server, admin, log), [`diff`].
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
 
@@ -21,6 +21,7 @@ pub mod pool;
 pub mod process;
 pub mod route;
 pub mod template;
+pub mod tls;
 
 pub use action::{Action, Edits};
 pub use listener::Listener;

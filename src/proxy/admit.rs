@@ -33,6 +33,10 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     let mut authority =
         authority::request_authority(head).map_err(|_| Failure::before(Cause::BadRequest))?;
     authority.normalise(head, b"");
+    let session = peer.session.as_ref();
+    if session.is_some_and(|session| session.is_misdirected(authority.host())) {
+        return Err(Failure::before(Cause::Misdirected));
+    }
     let may_go = max_forwards::step(head);
     if may_go == MaxForwards::Malformed {
         return Err(Failure::before(Cause::BadRequest));

@@ -69,6 +69,7 @@ impl Failure {
             | Cause::HeadTooLarge
             | Cause::HeaderTimeout
             | Cause::MethodNotAllowed
+            | Cause::Misdirected
             | Cause::NoRoute
             | Cause::ProxyProtocol
             | Cause::RequestBodyTimeout
@@ -121,6 +122,7 @@ pub fn status(cause: Cause) -> StatusCode {
         Cause::ClientTooSlow | Cause::HeaderTimeout | Cause::RequestBodyTimeout => {
             StatusCode::REQUEST_TIMEOUT
         }
+        Cause::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Cause::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         Cause::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::TargetTooLong => StatusCode::URI_TOO_LONG,

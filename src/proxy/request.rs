@@ -33,6 +33,11 @@ pub(super) fn shape(
         host: &host,
     };
     forwarded::set_forwarded(head, pool.style.forwarded, &teller);
+    let session = peer.session.as_ref();
+    if let Some(client) = session.and_then(|session| session.client()) {
+        head.push(b"Client-Cert", &client.der);
+        head.push(b"Client-Cert-Subject", &client.subject);
+    }
     if let Some(spec) = &pool.sticky {
         // The cookie is ours: the application has no use for it and must not log it.
         cookie::remove(head, spec.cookie_name(inputs.https));

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::listener::tls::Session;
 use crate::message::Head;
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::plan::Listener;
@@ -44,6 +45,8 @@ pub struct Peer {
     pub accepted_by: Arc<Listener>,
     /// Whether the connection is TLS.
     pub tls: bool,
+    /// What is known of the TLS session, if it matters to requests.
+    pub session: Option<Rc<Session>>,
 }
 
 /// Names the address that a connection was accepted on, across generations and renamings.

@@ -73,6 +73,9 @@ causes! {
     ProxyProtocol "proxy-protocol":
         "the PROXY header at the front of the connection is missing, malformed or of somebody who may not send one",
         "correct `proxy_protocol` and `trusted_proxies` of the listener, or what stands before it; the connection is closed without an answer";
+    Misdirected "misdirected":
+        "the host has another certificate than the one that this connection has shown by the name it was opened for",
+        "nothing for browsers, which then ask on a connection of its own; or let one certificate have both names";
     MethodNotAllowed "method-not-allowed":
         "the method is one that a reverse proxy does not serve, such as CONNECT",
         "use a forward proxy for tunnels";

@@ -15,7 +15,7 @@ use super::cause::Cause;
 use super::cells::HistogramTotal;
 use super::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
 use super::names::{self, Kind, Metric};
-use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome};
+use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome, TlsResult};
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -127,11 +127,8 @@ impl Scrape {
     pub fn listener(&mut self, listener: &str, total: &ListenerTotal) {
         self.gauge(&names::CONNECTIONS, &[listener], total.connections as f64);
         self.counter(&names::ACCEPT_PAUSES, &[listener], total.pauses);
-        for (result, count) in [
-            ("ok", total.handshakes_ok),
-            ("failed", total.handshakes_failed),
-        ] {
-            self.counter(&names::TLS_HANDSHAKES, &[listener, result], count);
+        for (result, count) in TlsResult::ALL.iter().zip(total.handshakes) {
+            self.counter(&names::TLS_HANDSHAKES, &[listener, result.as_str()], count);
         }
         for cause in Cause::ALL.iter().filter(|cause| cause.is_refusal()) {
             let count = total.refused[cause.index()];

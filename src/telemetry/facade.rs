@@ -45,6 +45,10 @@ impl Facade {
         for result in ReloadResult::ALL {
             facade.series(&names::CONFIG_RELOADS, [result.as_str().to_owned()].into());
         }
+        for result in [ReloadResult::Ok, ReloadResult::Refused] {
+            let metric = &names::TLS_CERTIFICATE_RENEWALS;
+            facade.series(metric, [result.as_str().to_owned()].into());
+        }
         facade
     }
 

@@ -8,7 +8,7 @@ use super::cells::HistogramTotal;
 
 pub use super::cause::Cause;
 pub use super::cells::{Counter, Gauge, Histogram};
-pub use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome};
+pub use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome, TlsResult};
 
 /// The number of a worker, from 0; its index into every bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,10 +92,8 @@ pub struct RouteTotal {
 pub struct ListenerCells {
     /// Client connections that are open.
     pub connections: Gauge,
-    /// TLS handshakes that came about.
-    pub handshakes_ok: Counter,
-    /// TLS handshakes that did not.
-    pub handshakes_failed: Counter,
+    /// TLS handshakes, by [`TlsResult`].
+    pub handshakes: [Counter; TlsResult::COUNT],
     /// How often accepting paused because a limit was reached.
     pub pauses: Counter,
     /// What was refused or cut, by [`Cause`]; only those of [`Cause::is_refusal`] are counted and exposed.
@@ -107,10 +105,8 @@ pub struct ListenerCells {
 pub struct ListenerTotal {
     /// See [`ListenerCells::connections`].
     pub connections: i64,
-    /// See [`ListenerCells::handshakes_ok`].
-    pub handshakes_ok: u64,
-    /// See [`ListenerCells::handshakes_failed`].
-    pub handshakes_failed: u64,
+    /// See [`ListenerCells::handshakes`].
+    pub handshakes: [u64; TlsResult::COUNT],
     /// See [`ListenerCells::pauses`].
     pub pauses: u64,
     /// See [`ListenerCells::refused`].
@@ -190,8 +186,7 @@ impl ListenerMeters {
         let mut total = ListenerTotal::default();
         for cells in &self.workers {
             total.connections += cells.connections.get();
-            total.handshakes_ok += cells.handshakes_ok.get();
-            total.handshakes_failed += cells.handshakes_failed.get();
+            add_up(&mut total.handshakes, &cells.handshakes);
             total.pauses += cells.pauses.get();
             add_up(&mut total.refused, &cells.refused);
         }

@@ -6,7 +6,7 @@
 //! | Step of a request | Metrics | Access log |
 //! |---|---|---|
 //! | accept | `connections`, `accept_pauses_total` | `forecourt.listener`, `client.ip` |
-//! | tls | `tls_handshakes_total` | – |
+//! | tls | `tls_handshakes_total`; files: `tls_certificate_expiry_timestamp_seconds`, `tls_certificate_renewals_total` | – |
 //! | route | (chooses the cells of `requests_total`) | `forecourt.route` |
 //! | affinity | `sticky_total` | `forecourt.sticky` |
 //! | pick | `backend_picks_total`, `backend_in_flight` | `forecourt.pool`, `.strategy`, `.times.queue` |
@@ -48,5 +48,5 @@ pub use facade::Facade;
 pub use logging::{Colors, Level, LogControl};
 pub use meters::{
     BackendCells, BackendMeters, CodeClass, ListenerCells, ListenerMeters, PickReason, PoolCells,
-    PoolMeters, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, WorkerId,
+    PoolMeters, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, TlsResult, WorkerId,
 };

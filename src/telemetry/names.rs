@@ -132,6 +132,10 @@ metrics! {
         "Requests in which a retry was due, by what became of it.");
     STICKY = cells("forecourt_sticky_total", Counter, ["pool", "outcome"],
         "Requests to a pool with stickiness, by what became of the cookie.");
+    TLS_CERTIFICATE_EXPIRY = cells("forecourt_tls_certificate_expiry_timestamp_seconds", Gauge, ["listener", "name"],
+        "When a certificate that clients are shown expires, in seconds since 1970, by its first name; of several the earliest.");
+    TLS_CERTIFICATE_RENEWALS = facade("forecourt_tls_certificate_renewals_total", Counter, ["result"],
+        "Files of certificates found changed while serving, by what became of them (ok: in use, refused: the old ones go on).");
     TLS_HANDSHAKES = cells("forecourt_tls_handshakes_total", Counter, ["listener", "result"],
         "TLS handshakes with clients, by result.");
 }

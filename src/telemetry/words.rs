@@ -117,6 +117,49 @@ words! {
 }
 
 words! {
+    /// What became of a TLS handshake with a client.
+    TlsResult {
+        /// There is a session.
+        Ok = "ok",
+        /// The client has shown a certificate that has expired or is not valid yet.
+        CertificateExpired = "certificate-expired",
+        /// The client has shown a certificate that is not good for another reason.
+        CertificateInvalid = "certificate-invalid",
+        /// The client has shown no certificate, and one is required.
+        CertificateMissing = "certificate-missing",
+        /// The client has shown a certificate that no known authority has signed.
+        CertificateUntrusted = "certificate-untrusted",
+        /// The client broke it off with an alert: most often it does not believe our certificate.
+        ClientAlert = "client-alert",
+        /// The client went away without a word.
+        ClientGone = "client-gone",
+        /// The client broke the rules of the protocol.
+        Failed = "failed",
+        /// What came is not TLS.
+        NotTls = "not-tls",
+        /// No cipher suite, group, signature or protocol that both sides know.
+        NothingInCommon = "nothing-in-common",
+        /// No version of TLS that both sides speak.
+        ProtocolVersion = "protocol-version",
+        /// It did not come to its end in time.
+        TimedOut = "timed-out",
+    }
+}
+
+impl TlsResult {
+    /// Whether it is the client's certificate that is not as it should be.
+    pub const fn is_of_certificate(self) -> bool {
+        matches!(
+            self,
+            Self::CertificateExpired
+                | Self::CertificateInvalid
+                | Self::CertificateMissing
+                | Self::CertificateUntrusted
+        )
+    }
+}
+
+words! {
     /// What became of a reload.
     ReloadResult {
         /// The new configuration serves.

@@ -7,15 +7,12 @@ use ipnet::IpNet;
 
 use super::address::{self, Example};
 use super::scope::{Given, Zero};
-use super::{fields, page};
-use crate::config::certificate::{Blame, CertificateSource};
+use super::{fields, page, tls};
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
 use crate::config::raw::listener as raw;
 use crate::plan::Listener;
-use crate::plan::listener::{
-    Certificate, ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls,
-};
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::route::PathPattern;
 use crate::route::rules::{DotSegments, EncodedSlashes, Forward, PathRules, RepeatedSlashes};
 
@@ -31,7 +28,7 @@ pub(super) fn listener(
     let proxy_protocol = proxy_protocol(given, address.as_ref(), &trusted_proxies);
     let tls = scope
         .get("tls", &value.tls)
-        .map(|tls| tls_settings(&tls, outside));
+        .map(|given| tls::tls(&given, address.as_ref(), outside));
     let paths = path_rules(scope.get("paths", &value.paths));
     let timeouts = timeouts(scope.get("timeouts", &value.timeouts));
     let limits = limits(scope.get("limits", &value.limits));
@@ -129,69 +126,6 @@ fn proxy_protocol(
         ));
     }
     chosen
-}
-
-fn tls_settings(given: &Given<'_, raw::Tls>, outside: &Outside) -> Tls {
-    let list = given.scope.get("certificates", &given.value.certificates);
-    let wrong = list.is_none() && given.value.certificates.is_some();
-    let pairs = list.map(|list| list.elements()).unwrap_or_default();
-    if pairs.is_empty() && !wrong {
-        let finding = Finding::error("TLS without a certificate");
-        given
-            .report(finding.help("add a table certificates with the keys `certificate` and `key`"));
-    }
-    if let Some(second) = pairs.get(1) {
-        let finding =
-            Finding::error("more than one certificate for a listener is not supported yet");
-        second.report(
-            finding.help("it is planned; until then one certificate can hold several names"),
-        );
-    }
-    Tls {
-        certificates: pairs
-            .iter()
-            .filter_map(|pair| certificate(pair, outside))
-            .collect(),
-    }
-}
-
-fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option<Certificate> {
-    let Given { value, scope, .. } = given;
-    for (key, absent) in [
-        ("certificate", value.certificate.is_none()),
-        ("key", value.key.is_none()),
-    ] {
-        if absent {
-            given.report(
-                Finding::error(format!("`{key}` is missing"))
-                    .help(format!("add {key} = \"FILE\", a PEM file")),
-            );
-        }
-    }
-    let certificate = scope.get("certificate", &value.certificate);
-    let key = scope.get("key", &value.key);
-    let (certificate, key) = (certificate?, key?);
-    let source = CertificateSource {
-        certificate: scope.folder().join(certificate.value),
-        key: scope.folder().join(key.value),
-    };
-    match outside.certificates.get(&source)? {
-        Ok(read) => Some(read.clone()),
-        Err(errors) => {
-            for error in errors {
-                let finding = Finding::error(error.what.as_str());
-                let finding = match error.help {
-                    Some(help) => finding.help(help),
-                    None => finding,
-                };
-                match error.blame {
-                    Blame::Certificate => certificate.report(finding),
-                    Blame::Key => key.report(finding),
-                }
-            }
-            None
-        }
-    }
 }
 
 fn path_rules(given: Option<Given<'_, raw::Paths>>) -> PathRules {

@@ -5,8 +5,8 @@
 //! error goes on with a default, so that one run finds all of them; a plan made along with errors is thrown away.
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
-//! [`process`], [`listener`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and [`page`], [`pool`],
-//! [`sticky`]; here what goes over all files: names and addresses that
+//! [`process`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
+//! [`page`], [`pool`], [`sticky`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
@@ -23,6 +23,7 @@ mod route;
 mod scope;
 mod sticky;
 mod template;
+mod tls;
 mod units;
 
 use std::collections::HashMap;

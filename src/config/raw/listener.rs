@@ -35,6 +35,17 @@ impl Listener {
 #[serde(default)]
 pub(crate) struct Tls {
     pub(crate) certificates: Field<List<Certificate>>,
+    pub(crate) self_signed: Field<List<String>>,
+    pub(crate) min_version: Field<String>,
+    pub(crate) watch: Field<bool>,
+    pub(crate) client: Field<TlsClient>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TlsClient {
+    pub(crate) ca: Field<String>,
+    pub(crate) mode: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,7 +84,15 @@ pub(crate) struct Limits {
     pub(crate) body_rate: Field<String>,
 }
 
-tables!(Listener, Tls, Certificate, Paths, Timeouts, Limits,);
+tables!(
+    Listener,
+    Tls,
+    TlsClient,
+    Certificate,
+    Paths,
+    Timeouts,
+    Limits,
+);
 
 /// A head is one round trip on the worst of networks; more is a client that holds a connection for nothing.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

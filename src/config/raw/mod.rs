@@ -85,6 +85,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["listeners", _] => fields_of::<listener::Listener>(),
         ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
         ["listeners", _, "tls", "certificates", _] => fields_of::<listener::Certificate>(),
+        ["listeners", _, "tls", "client"] => fields_of::<listener::TlsClient>(),
         ["listeners", _, "paths"] => fields_of::<listener::Paths>(),
         ["listeners", _, "timeouts"] => fields_of::<listener::Timeouts>(),
         ["listeners", _, "limits"] => fields_of::<listener::Limits>(),
@@ -143,7 +144,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 23] = [
+        let tables: [&[&str]; 24] = [
             &[],
             &["server"],
             &["server", "shutdown"],
@@ -154,6 +155,7 @@ mod tests {
             &["listeners", "*", "tls"],
             &["listeners", "*", "tls", "certificates", "*"],
             &["listeners", "*", "paths"],
+            &["listeners", "*", "tls", "client"],
             &["listeners", "*", "timeouts"],
             &["listeners", "*", "limits"],
             &["routes", "*"],

@@ -106,12 +106,16 @@ pub fn says_https(head: &Head) -> bool {
 
 /// Tells the backend of the client, in these words.
 ///
+/// What says that a client has shown a certificate is dropped, whoever sends it: it is for who has verified one.
 /// From a peer that is not trusted all fields of the kind are dropped first ([`tells_of_the_client`]). From a
 /// trusted one they are kept: the peer is appended to `X-Forwarded-For`, `X-Forwarded-Proto` and `-Host` are
 /// added where missing, and an element is appended to `Forwarded`; a field that is not among the words stays
 /// as it came.
 pub fn set_forwarded(head: &mut Head, words: Words, teller: &Teller<'_>) {
-    if !teller.trusted {
+    if teller.trusted {
+        // Whoever is believed about addresses need not know these fields, and let them through.
+        head.remove_if(tells_of_a_certificate);
+    } else {
         head.remove_if(tells_of_the_client);
     }
     if words != Words::Forwarded {
@@ -154,16 +158,28 @@ fn joined(head: &mut Head, name: Name) -> Text {
 }
 
 /// Whether a field is one that proxies tell backends about the client with: `Forwarded`, `X-Forwarded-*`,
-/// `X-Real-IP`; also with underscores in place of hyphens.
+/// `X-Real-IP`, and those of client certificates; also with underscores in place of hyphens.
 pub fn tells_of_the_client(field: FieldRef<'_>) -> bool {
     let name = field.name;
     // Nearly all names are told apart by their first byte.
     match name.first() {
+        Some(b'c' | b'C') => tells_of_a_certificate(field),
         Some(b'f' | b'F') => field.known == Name::Forwarded,
         Some(b'x' | b'X') => {
-            starts_loosely(name, b"x-forwarded-")
+            tells_of_a_certificate(field)
+                || starts_loosely(name, b"x-forwarded-")
                 || (name.len() == 9 && starts_loosely(name, b"x-real-ip"))
         }
+        Some(_) | None => false,
+    }
+}
+
+/// Whether a field is one that says which certificate a client has shown: `Client-Cert` (RFC 9440) and all that
+/// begin so, also with `X-` before it.
+fn tells_of_a_certificate(field: FieldRef<'_>) -> bool {
+    match field.name.first() {
+        Some(b'c' | b'C') => starts_loosely(field.name, b"client-cert"),
+        Some(b'x' | b'X') => starts_loosely(field.name, b"x-client-cert"),
         Some(_) | None => false,
     }
 }

@@ -247,3 +247,37 @@ fn a_list_that_is_begun_holds_what_forwarded_told() {
     let list = head.first(Name::XForwardedFor);
     assert_eq!(list, Some(&b"192.0.2.1, 2001:db8::1, 10.0.0.1"[..]));
 }
+
+#[test]
+fn only_we_may_tell_of_certificates() {
+    let fields = [
+        ("Client-Cert", "x"),
+        ("client_cert", "x"),
+        ("CLIENT-CERT-CHAIN", "x"),
+        ("Client_Cert-Subject", "x"),
+        ("X-Client-Cert", "x"),
+        ("x_client_certificate", "x"),
+        ("Client-Certain", "x"),
+        ("Client-Ce", "stays"),
+        ("X-Client", "stays"),
+    ];
+    for trusted in [false, true] {
+        let mut head = head(&fields);
+        let teller = Teller {
+            peer: Some([192, 0, 2, 1].into()),
+            trusted,
+            https: false,
+            host: b"",
+        };
+        set_forwarded(&mut head, Words::XForwarded, &teller);
+        let left = text(&head);
+        assert_eq!(
+            left[..2],
+            [
+                ("Client-Ce".to_owned(), "stays".to_owned()),
+                ("X-Client".to_owned(), "stays".to_owned()),
+            ]
+        );
+        assert_eq!(left.len(), 4, "{left:?}");
+    }
+}

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Change, Lines, Pair, Subject, action, matched, set};
 use crate::plan::Listener;
-use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol, Tls};
+use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
+use crate::plan::tls::{ClientCertificates, Tls, TlsVersion};
 use crate::route::PathRules;
 
 pub(super) fn listeners(old: &[Arc<Listener>], new: &[Arc<Listener>], changes: &mut Vec<Change>) {
@@ -120,6 +121,35 @@ fn tls(old: Option<&Tls>, new: Option<&Tls>, lines: &mut Lines<'_>) {
         (Some(_), None) => return lines.say("tls removed"),
         (Some(old), Some(new)) => (old, new),
     };
+    certificates(old, new, lines);
+    lines.compare(
+        "tls.min_version",
+        &old.min_version,
+        &new.min_version,
+        |version: &TlsVersion| version.as_str().to_owned(),
+    );
+    lines.compare("tls.watch", &old.watch, &new.watch, bool::to_string);
+    match (&old.client, &new.client) {
+        (None, Some(new)) => lines.say(format!("client certificates {}", mode(new))),
+        (Some(_), None) => lines.say("client certificates no longer asked for"),
+        (Some(old), Some(new)) if old != new => {
+            lines.compare("tls.client.mode", &mode(old), &mode(new), String::clone);
+            if old.authorities != new.authorities {
+                lines.say(format!(
+                    "authorities of clients in {} changed",
+                    new.path.display()
+                ));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn mode(client: &ClientCertificates) -> String {
+    client.mode.as_str().to_owned()
+}
+
+fn certificates(old: &Tls, new: &Tls, lines: &mut Lines<'_>) {
     for certificate in &new.certificates {
         match old
             .certificates

@@ -82,6 +82,7 @@ impl<T: Transport> House<T> {
                 listener: ListenerKey(0),
                 accepted_by: Arc::clone(&plan.listeners[0]),
                 tls: false,
+                session: None,
             },
             snapshots,
             access,

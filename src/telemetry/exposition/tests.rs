@@ -95,6 +95,11 @@ fn full_scrape() -> Scrape {
     scrape.gauge(&names::BACKEND_WEIGHT, &["shop", "127.0.0.1:9001"], 1.0);
     scrape.route("web", "*", &RouteMeters::new(1).total());
     scrape.listener("web", &ListenerMeters::new(1).total());
+    scrape.gauge(
+        &names::TLS_CERTIFICATE_EXPIRY,
+        &["web", "shop.example"],
+        2_000_000_000.0,
+    );
     scrape.pool("shop", &PoolMeters::new(1).total());
     let facade = super::super::facade::Facade::new();
     metrics::with_local_recorder(&facade, || {

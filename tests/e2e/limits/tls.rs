@@ -35,7 +35,7 @@ fn session(address: SocketAddr, header: &[u8], believed: &CertificateDer<'static
 
 fn handshakes(balancer: &Balancer) -> [f64; 2] {
     let figures = Figures::of(balancer);
-    ["ok", "failed"]
+    ["ok", "timed-out"]
         .map(|result| figures.sum("forecourt_tls_handshakes_total", &[("result", result)]))
 }
 

@@ -84,7 +84,7 @@ fn a_new_instance_shows_all_that_applies_and_counts_nothing() {
             "{result}"
         );
     }
-    for result in ["ok", "failed"] {
+    for result in ["ok", "client-alert", "failed", "timed-out"] {
         let labels = [("listener", "web"), ("result", result)];
         assert_eq!(
             figures
