@@ -20,3 +20,4 @@ mod shaping;
 mod sticky;
 mod strategies;
 mod tunnel;
+mod tls;
