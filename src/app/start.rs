@@ -122,8 +122,9 @@ impl Forecourt {
         running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
         // Whoever sees a listener sees the generation that it serves.
         running.note_generation();
-        running.listen(bound);
+        // Addresses are bound: whoever connects from now on is served, and nobody reads of a listener before that.
         running.instance.serving();
+        running.listen(bound);
         Ok(running)
     }
 }
