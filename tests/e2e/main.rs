@@ -19,5 +19,5 @@ mod routing;
 mod shaping;
 mod sticky;
 mod strategies;
-mod tunnel;
 mod tls;
+mod tunnel;
