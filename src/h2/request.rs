@@ -1,5 +1,6 @@
 //! Requests by HTTP/2 (RFC 9113 section 8.3.1).
 
+use ::h2::ext::Protocol;
 use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme};
 use http::{Method as HttpMethod, Request, Uri};
@@ -14,7 +15,7 @@ use crate::message::{cookie, framing, grammar};
 pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError> {
     let target = match parts.uri.path_and_query() {
         Some(target) => target.as_str().as_bytes(),
-        None if parts.method == HttpMethod::CONNECT => b"",
+        None if parts.method == HttpMethod::CONNECT => &b""[..],
         None => b"/",
     };
     let authority = parts.uri.authority().map(Authority::as_str);
@@ -23,7 +24,13 @@ pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError
     } else {
         target
     };
-    head.set_request(parts.method.as_str().as_bytes(), target, Version::Http2);
+    let protocol = protocol(parts);
+    let method = match protocol {
+        // HTTP/1 asks by GET (RFC 8441 section 5).
+        Some(_) => HttpMethod::GET.as_str(),
+        None => parts.method.as_str(),
+    };
+    head.set_request(method.as_bytes(), target, Version::Http2);
     if !grammar::is_target(target) {
         return Err(HeadError::Path);
     }
@@ -34,7 +41,22 @@ pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError
     adopt_fields(&parts.headers, most, head)?;
     agree_on_host(head, begun)?;
     cookie::join(head);
+    if let Some(protocol) = protocol {
+        if !grammar::is_token(protocol.as_bytes()) {
+            return Err(HeadError::Field);
+        }
+        head.push(b"connection", b"upgrade");
+        head.push(b"upgrade", protocol.as_bytes());
+    }
     Ok(())
+}
+
+/// The protocol that a stream is to change to: an extended CONNECT (RFC 8441 section 4), which [`read`] makes a request
+/// to upgrade.
+pub fn protocol(parts: &Parts) -> Option<&str> {
+    let protocol = parts.extensions.get::<Protocol>();
+    let protocol = protocol.filter(|_| parts.method == HttpMethod::CONNECT);
+    protocol.map(Protocol::as_str)
 }
 
 /// A `Host` beside `:authority` has to say the same, and is then one too many.

@@ -37,3 +37,12 @@ pub fn write(head: &Head, length: Length) -> Response<()> {
     }
     response
 }
+
+/// Makes the answer that opens a tunnel (RFC 8441 section 5) of the 101 that a backend gave.
+pub fn open(head: &Head) -> Response<()> {
+    let mut response = write(head, Length::Unknown);
+    *response.status_mut() = StatusCode::OK;
+    // It answers a key that was ours.
+    response.headers_mut().remove("sec-websocket-accept");
+    response
+}

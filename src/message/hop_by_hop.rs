@@ -45,9 +45,10 @@ pub fn keep_alive(head: &Head) -> bool {
 }
 
 /// The protocols that the message asks to change to, as written in `Upgrade`; `None` unless `Connection`
-/// says `upgrade`, there is exactly one `Upgrade`, and the version is HTTP/1.1 (RFC 9110 section 7.8).
+/// says `upgrade`, there is exactly one `Upgrade`, and the version is not HTTP/1.0 (RFC 9110 section 7.8). HTTP/2
+/// has no such field of its own; there it stands for an extended CONNECT, of which `h2` makes it.
 pub fn upgrade(head: &Head) -> Option<&[u8]> {
-    if head.version() != Version::Http11 {
+    if head.version() < Version::Http11 {
         return None;
     }
     let mut fields = head.all(Name::Upgrade);

@@ -16,14 +16,15 @@ use super::connection::{Connection, Input, Wire, limits};
 use super::delivery::{self, Outcome};
 use super::request_body::RequestReader;
 use super::watch::Watch;
-use super::{Answer, Handler, Peer, Request, Terms, h2, tunnel};
+use super::{Answer, Handler, Peer, Request, Terms, Tunnel, h2, tunnel};
 use crate::h1::write;
-use crate::message::body::{Body, Interim, RequestBody};
+use crate::message::body::{AnswerBody, Body, Ending, Interim, RequestBody};
 use crate::message::framing::Framing;
 use crate::message::head::Version;
 use crate::message::{Head, hop_by_hop};
 use crate::telemetry::Cause;
-use crate::worker::{Buffer, Output, Phase, Stream, Timer, Worker};
+use crate::worker::pump::Coding;
+use crate::worker::{Buffer, Output, Phase, Pump, Stream, Timer, Worker};
 
 /// Serves a connection until it ends. `early` is what has been read of it before. Dropping the future closes
 /// it at once.
@@ -266,7 +267,7 @@ async fn exchange<H: Handler>(
         way.keep_alive &= !(handler.terms(peer).closing || worker.phase() == Phase::Draining);
         match answer.tunnel {
             // Boxed: few connections ever become one.
-            Some(tunnel) => Box::pin(tunnel::carry(way, answer, tunnel, worker)).await,
+            Some(tunnel) => Box::pin(carry(way, answer, tunnel, worker)).await,
             None => delivery::deliver(way, answer, worker).await,
         }
     };
@@ -274,6 +275,32 @@ async fn exchange<H: Handler>(
         // It may have sent its next request before it was told.
         Outcome::Close if keep_alive => Next::Linger,
         outcome => after(connection, outcome),
+    }
+}
+
+/// Says that the protocol changes, and carries what follows.
+async fn carry<B: AnswerBody>(
+    way: delivery::Way<'_>,
+    answer: Answer<B>,
+    tunnel: Tunnel,
+    worker: &Worker,
+) -> Outcome {
+    let Answer { head, body, .. } = answer;
+    write::interim_head(&head, way.wire.borrow_mut().output.append());
+    worker.give_head(head);
+    let client = tunnel::Connection {
+        wire: way.wire,
+        pump: Pump::new(Coding::UntilClose),
+    };
+    let bounds = tunnel::Bounds {
+        tunnel,
+        timer: way.timer,
+        half: way.body_timeout,
+        worker,
+    };
+    match tunnel::carry(client, body, bounds).await {
+        Ending::Delivered => Outcome::Close,
+        Ending::ClientGone | Ending::ClientStalled | Ending::SourceFailed(_) => Outcome::Broken,
     }
 }
 

@@ -1,4 +1,5 @@
-//! A connection that has changed its protocol (RFC 9110 section 7.8): bytes both ways, until both ends have ended.
+//! A connection, or a stream of HTTP/2, that has changed its protocol (RFC 9110 section 7.8, RFC 8441): bytes both ways,
+//! until both ends have ended.
 //!
 //! Nothing is read here but where the frames of a WebSocket begin, and that only to say goodbye between two of them:
 //! when the process drains, or when nothing has moved for too long.
@@ -9,56 +10,77 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Tunnel;
 use super::connection::Wire;
-use super::delivery::{Outcome, Way};
-use super::{Answer, Tunnel};
-use crate::h1::write;
 use crate::message::body::{AnswerBody, Ending, Upload};
 use crate::message::websocket;
-use crate::worker::pump::{Coding, PumpFailure};
-use crate::worker::{Phase, Pump, Worker};
+use crate::worker::pump::PumpFailure;
+use crate::worker::{Phase, Pump, Timer, Worker};
 
-/// Says that the protocol changes, then carries what follows.
-pub(super) async fn carry<B: AnswerBody>(
-    way: Way<'_>,
-    answer: Answer<B>,
-    tunnel: Tunnel,
-    worker: &Worker,
-) -> Outcome {
-    let Answer { head, mut body, .. } = answer;
-    write::interim_head(&head, way.wire.borrow_mut().output.append());
-    worker.give_head(head);
+/// The client's end of a tunnel.
+pub(super) trait ClientEnd {
+    /// Moves what comes from the backend; ready once that has ended and all of it is out.
+    fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut impl AnswerBody,
+        moved: &mut u64,
+    ) -> Poll<Result<(), PumpFailure>>;
+
+    /// Whether nothing waits to be written, so that something can be put behind what has gone.
+    fn is_clear(&self) -> bool;
+
+    /// Puts bytes behind what has gone. A failure shows in [`ClientEnd::poll_flush`].
+    fn say(&mut self, bytes: &'static [u8]);
+
+    /// Writes what waits to be written.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpFailure>>;
+
+    /// Tells the client that no more will come.
+    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// What bounds a tunnel.
+pub(super) struct Bounds<'a> {
+    pub(super) tunnel: Tunnel,
+    pub(super) timer: &'a Timer,
+    /// How long it may be silent once one side has ended.
+    pub(super) half: Duration,
+    pub(super) worker: &'a Worker,
+}
+
+/// Carries bytes both ways, and says to the body how that ended.
+pub(super) async fn carry(
+    mut client: impl ClientEnd,
+    mut body: impl AnswerBody,
+    bounds: Bounds<'_>,
+) -> Ending {
     let mut carrier = Carrier {
-        way: &way,
-        tunnel,
-        worker,
-        pump: Pump::new(Coding::UntilClose),
+        client: &mut client,
+        bounds,
+        down: false,
         upload: None,
         shut: false,
         goodbye: Goodbye::None,
-        moving: false,
+        timed: false,
     };
     let ending = poll_fn(|cx| carrier.poll(cx, &mut body)).await;
     body.end(ending, Instant::now().into_std());
-    match ending {
-        Ending::Delivered => Outcome::Close,
-        Ending::ClientGone | Ending::ClientStalled | Ending::SourceFailed(_) => Outcome::Broken,
-    }
+    ending
 }
 
-struct Carrier<'a> {
-    way: &'a Way<'a>,
-    tunnel: Tunnel,
-    worker: &'a Worker,
-    /// Towards the client.
-    pump: Pump,
+struct Carrier<'a, C> {
+    client: &'a mut C,
+    bounds: Bounds<'a>,
+    /// Whether the backend has ended its side, and all of that is out.
+    down: bool,
     /// What became of the other direction.
     upload: Option<Upload>,
     /// Whether the client has been told that no more will come.
     shut: bool,
     goodbye: Goodbye,
     /// Whether the deadline of silence is running.
-    moving: bool,
+    timed: bool,
 }
 
 /// How far the end that we bring about has come.
@@ -71,7 +93,7 @@ enum Goodbye {
     Said,
 }
 
-impl Carrier<'_> {
+impl<C: ClientEnd> Carrier<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
         let mut moved = 0;
         if self.upload.is_none()
@@ -82,19 +104,20 @@ impl Carrier<'_> {
                 return Poll::Ready(Ending::ClientGone);
             }
         }
-        if self.worker.phase() == Phase::Draining && self.goodbye == Goodbye::None {
+        if self.bounds.worker.phase() == Phase::Draining && self.goodbye == Goodbye::None {
             self.goodbye = Goodbye::Due;
         }
         let uploaded = moved;
-        if let Poll::Ready(failure) = self.poll_down(cx, body, &mut moved) {
+        let polled = self.poll_down(cx, body, &mut moved);
+        body.delivered(moved - uploaded);
+        if let Err(failure) = polled {
             return Poll::Ready(match failure {
                 PumpFailure::Sink(_) => Ending::ClientGone,
                 PumpFailure::Source(failure) => Ending::SourceFailed(failure),
             });
         }
-        body.delivered(moved - uploaded);
-        let down = self.pump.is_done() || self.goodbye == Goodbye::Said;
-        if down && self.upload.is_some() {
+        let said = self.down || self.goodbye == Goodbye::Said;
+        if said && self.upload.is_some() {
             return Poll::Ready(Ending::Delivered);
         }
         self.poll_silence(cx, moved > 0)
@@ -106,77 +129,104 @@ impl Carrier<'_> {
         cx: &mut Context<'_>,
         body: &mut impl AnswerBody,
         moved: &mut u64,
-    ) -> Poll<PumpFailure> {
-        let mut wire = self.way.wire.borrow_mut();
-        let Wire { stream, output } = &mut *wire;
-        loop {
-            if self.goodbye == Goodbye::Due && output.is_empty() && self.may_end(body) {
-                self.goodbye = Goodbye::Said;
-                // Its deadline begins now.
-                self.moving = false;
-                if self.tunnel.websocket && !self.pump.is_done() {
-                    output.append().extend_from_slice(&websocket::GOING_AWAY);
-                }
+    ) -> Result<(), PumpFailure> {
+        // Twice: what has been moved may have brought the end of a frame.
+        self.say_goodbye(body);
+        if !self.down && self.goodbye != Goodbye::Said {
+            match self.client.poll_pump(cx, body, moved) {
+                Poll::Ready(Ok(())) => self.down = true,
+                Poll::Ready(Err(failure)) => return Err(failure),
+                Poll::Pending => {}
             }
-            if self.goodbye == Goodbye::Said {
-                // Nothing may follow it. What cannot be written is a client that is gone.
-                return match output.poll_flush(stream, cx) {
-                    Poll::Ready(Err(error)) => Poll::Ready(PumpFailure::Sink(error)),
-                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-                };
-            }
-            if self.pump.is_done() {
-                if !self.shut {
-                    self.shut = stream.poll_shutdown(cx).is_ready();
-                }
-                return Poll::Pending;
-            }
-            match self
-                .pump
-                .poll(cx, body, (&mut *stream, &mut *output), moved)
-            {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(failure)) => return Poll::Ready(failure),
-                // What has been moved may have brought the end of a frame.
-                Poll::Pending if self.goodbye == Goodbye::Due && output.is_empty() => {
-                    if !self.may_end(body) {
-                        return Poll::Pending;
-                    }
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+            self.say_goodbye(body);
         }
+        if self.goodbye == Goodbye::Said {
+            if let Poll::Ready(Err(failure)) = self.client.poll_flush(cx) {
+                return Err(failure);
+            }
+        } else if self.down && !self.shut {
+            self.shut = self.client.poll_shut(cx).is_ready();
+        }
+        Ok(())
     }
 
     /// Other protocols than WebSocket have no word for it, and are not cut within what they say as long as they talk.
-    fn may_end(&self, body: &impl AnswerBody) -> bool {
-        self.pump.is_done() || (self.tunnel.websocket && body.is_between_frames())
+    fn say_goodbye(&mut self, body: &impl AnswerBody) {
+        let is_place = self.bounds.tunnel.websocket && body.is_between_frames();
+        if self.goodbye != Goodbye::Due || self.down || !is_place || !self.client.is_clear() {
+            return;
+        }
+        self.client.say(&websocket::GOING_AWAY);
+        self.goodbye = Goodbye::Said;
+        // Its deadline begins now.
+        self.timed = false;
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>, moved: bool) -> Poll<Ending> {
-        if moved || !self.moving {
-            self.moving = true;
-            let half = self.upload.is_some() || self.pump.is_done();
+        let timer = self.bounds.timer;
+        if moved || !self.timed {
+            self.timed = true;
+            let idle = self.bounds.tunnel.idle;
+            let half = self.upload.is_some() || self.down;
             let most = match self.goodbye {
                 Goodbye::Said => FAREWELL,
-                Goodbye::None | Goodbye::Due if half => self.way.body_timeout.min(self.tunnel.idle),
-                Goodbye::None | Goodbye::Due => self.tunnel.idle,
+                Goodbye::None | Goodbye::Due if half => self.bounds.half.min(idle),
+                Goodbye::None | Goodbye::Due => idle,
             };
-            self.way.timer.set(Instant::now() + most);
+            timer.set(Instant::now() + most);
         }
-        if self.way.timer.poll_expired(cx).is_pending() {
+        if timer.poll_expired(cx).is_pending() {
             return Poll::Pending;
         }
-        if self.goodbye == Goodbye::None {
-            // Where frames can be told apart it ends in order; there is one more while for that.
+        if self.goodbye == Goodbye::None && self.bounds.tunnel.websocket && !self.down {
+            // It ends in order if there is a place for that, and at once if there is none.
             self.goodbye = Goodbye::Due;
-            self.moving = false;
+            timer.set(Instant::now() + FAREWELL);
             cx.waker().wake_by_ref();
-            if self.tunnel.websocket {
-                return Poll::Pending;
-            }
+            return timer.poll_expired(cx).map(|()| Ending::Delivered);
         }
         Poll::Ready(Ending::Delivered)
+    }
+}
+
+/// A connection of HTTP/1.
+pub(super) struct Connection<'a> {
+    pub(super) wire: &'a std::cell::RefCell<Wire>,
+    pub(super) pump: Pump,
+}
+
+impl ClientEnd for Connection<'_> {
+    fn poll_pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut impl AnswerBody,
+        moved: &mut u64,
+    ) -> Poll<Result<(), PumpFailure>> {
+        let Wire { stream, output } = &mut *self.wire.borrow_mut();
+        self.pump.poll(cx, body, (stream, output), moved)
+    }
+
+    fn is_clear(&self) -> bool {
+        self.wire.borrow().output.is_empty()
+    }
+
+    fn say(&mut self, bytes: &'static [u8]) {
+        self.wire
+            .borrow_mut()
+            .output
+            .append()
+            .extend_from_slice(bytes);
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpFailure>> {
+        let Wire { stream, output } = &mut *self.wire.borrow_mut();
+        output.poll_flush(stream, cx).map_err(PumpFailure::Sink)
+    }
+
+    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // If it fails the client is gone, which shows in the other direction.
+        let stream = &mut self.wire.borrow_mut().stream;
+        stream.poll_shutdown(cx).map(|_| ())
     }
 }
 

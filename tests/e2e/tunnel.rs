@@ -282,3 +282,135 @@ fn a_reload_leaves_it_alone() {
     stream.write_all(b"still here").unwrap();
     assert_eq!(read_exactly(&mut stream, 10), b"still here");
 }
+
+/// A stream of HTTP/2 by prior knowledge, asked for as RFC 8441 has it: the status, and both ends of it.
+async fn asked_by_h2(
+    balancer: &Balancer,
+) -> (u16, h2::SendStream<bytes::Bytes>, Option<h2::RecvStream>) {
+    let stream = tokio::net::TcpStream::connect(balancer.address("web"))
+        .await
+        .expect("the listener stands");
+    let (sender, connection) = h2::client::handshake(stream)
+        .await
+        .expect("it speaks HTTP/2");
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let mut sender = sender.ready().await.expect("it takes requests");
+    // The settings come with the first frames.
+    while !sender.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+    }
+    let mut request = http::Request::builder()
+        .method("CONNECT")
+        .uri("http://shop.example/chat")
+        .header("sec-websocket-version", "13")
+        .body(())
+        .expect("the request is sound");
+    let protocol = h2::ext::Protocol::from_static("websocket");
+    request.extensions_mut().insert(protocol);
+    let (response, send) = sender
+        .send_request(request, false)
+        .expect("a stream can be opened");
+    let response = tokio::time::timeout(DEADLINE, response)
+        .await
+        .expect("an answer comes in time");
+    let Ok(response) = response else {
+        return (0, send, None);
+    };
+    assert!(response.headers().get("sec-websocket-accept").is_none());
+    assert!(response.headers().get("connection").is_none());
+    let status = response.status().as_u16();
+    (status, send, Some(response.into_body()))
+}
+
+async fn next(content: &mut h2::RecvStream) -> Option<bytes::Bytes> {
+    loop {
+        let piece = tokio::time::timeout(DEADLINE, content.data()).await;
+        let piece = piece.expect("a piece comes in time")?;
+        let piece = piece.expect("the stream stands");
+        let _ = content.flow_control().release_capacity(piece.len());
+        // The last frame has nothing in it.
+        if !piece.is_empty() {
+            return Some(piece);
+        }
+    }
+}
+
+/// Grants a WebSocket as a server does: by what follows from the key.
+fn grant(mut stream: TcpStream, head: String) {
+    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+    use base64::Engine as _;
+
+    let lower = head.to_ascii_lowercase();
+    assert!(lower.starts_with("get /chat http/1.1\r\n"), "{head}");
+    assert!(lower.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    let start = lower
+        .find("\r\nsec-websocket-key: ")
+        .expect("there is a key")
+        + 21;
+    let key = head[start..].split("\r\n").next().unwrap_or_default();
+    let answer = digest(
+        &SHA1_FOR_LEGACY_USE_ONLY,
+        format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes(),
+    );
+    let answer = base64::engine::general_purpose::STANDARD.encode(answer);
+    let head = GRANT.replace("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", &answer);
+    let granted = stream.write_all(head.as_bytes());
+    granted.expect("the balancer reads");
+    echo(stream, String::new());
+}
+
+#[tokio::test]
+async fn a_client_of_http2_has_its_websocket_too() {
+    let mut balancer = in_front_of(backend("", grant), "", "");
+    let (status, mut send, content) = asked_by_h2(&balancer).await;
+    assert_eq!(status, 200);
+    let mut content = content.unwrap();
+    for message in ["\u{1}hello", "GET / HTTP/1.1\r\n\r\n"] {
+        send.send_data(message.into(), false).unwrap();
+        assert_eq!(
+            next(&mut content).await.as_deref(),
+            Some(message.as_bytes())
+        );
+    }
+    // The client's end is passed on, and the backend's comes back.
+    send.send_data(bytes::Bytes::new(), true).unwrap();
+    assert_eq!(next(&mut content).await, None);
+
+    let (_, mut send, content) = asked_by_h2(&balancer).await;
+    let mut content = content.unwrap();
+    send.send_data(bytes::Bytes::from_static(b"\x81\x01x"), false)
+        .unwrap();
+    assert_eq!(next(&mut content).await.as_deref(), Some(&b"\x81\x01x"[..]));
+    balancer.signal(Signal::TERM);
+    assert_eq!(
+        next(&mut content).await.as_deref(),
+        Some(&[0x88, 2, 0x03, 0xe9][..])
+    );
+    send.send_data(bytes::Bytes::from_static(&[0x88, 0x80, 1, 2, 3, 4]), true)
+        .unwrap();
+    assert!(
+        tokio::task::spawn_blocking(move || balancer.wait_for_exit(DEADLINE).success())
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_of_http2_that_is_not_granted_is_none() {
+    for (answer, status) in [
+        // The right answer to another key.
+        (GRANT, 0),
+        ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403),
+    ] {
+        let balancer = in_front_of(backend(answer, echo), "", "");
+        assert_eq!(asked_by_h2(&balancer).await.0, status, "{answer}");
+    }
+    let balancer = in_front_of(backend(GRANT, echo), "upgrade = []", "");
+    assert_eq!(
+        asked_by_h2(&balancer).await.0,
+        502,
+        "a 101 that nobody asked for"
+    );
+}

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request as HttpRequest;
 use tokio::time::Instant;
 
-use super::{Common, delivery};
+use super::{Common, delivery, tunnel};
 use crate::h2::{self, HeadError};
 use crate::message::Head;
 use crate::message::body::{Body, BodyFailure, Interim, Length, Piece, RequestBody};
@@ -45,9 +45,13 @@ pub(super) async fn answer<H: Handler>(
             return common.note(ended == delivery::Outcome::TakenBack);
         }
     };
+    let key = tunnel::ask(&parts, &mut head, worker);
     drop(parts);
-    let has_body = !matches!(length, Length::Absent { .. });
+    let has_body = key.is_some() || !matches!(length, Length::Absent { .. });
     let mut reader = Reader::new(content, length, worker, &terms);
+    if key.is_some() {
+        reader.hold_back();
+    }
     let informer = Informer { respond: &respond };
     let source = has_body.then_some(&mut reader as &mut dyn Body);
     let request = Request {
@@ -58,6 +62,9 @@ pub(super) async fn answer<H: Handler>(
     };
     let answering = pin!(Rc::clone(handler).handle(request));
     let ended = match answered_or_taken_back(&respond, answering).await {
+        Some(answer) if answer.tunnel.is_some() => {
+            Box::pin(tunnel::carry(&respond, answer, key, (worker, &terms))).await
+        }
         Some(answer) => delivery::deliver(&respond, answer, worker, &terms).await,
         None => delivery::Outcome::TakenBack,
     };
@@ -108,6 +115,18 @@ struct Reader {
     patience: Patience,
     /// Bytes of content that may still come; `None` for no limit.
     allowance: Option<u64>,
+    way: Way,
+}
+
+/// What is read of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A body.
+    Body,
+    /// Nothing yet: it is to become a tunnel.
+    HeldBack,
+    /// All of it, unbounded.
+    Tunnel,
 }
 
 impl Reader {
@@ -118,7 +137,14 @@ impl Reader {
             timer: worker.timer(),
             patience: Patience::of(&terms.listener),
             allowance: (limits.body_bytes > 0).then_some(limits.body_bytes),
+            way: Way::Body,
         }
+    }
+
+    /// Has it read nothing, as if there were no body, until it is opened.
+    fn hold_back(&mut self) {
+        self.way = Way::HeldBack;
+        self.allowance = None;
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<BodyFailure> {
@@ -132,6 +158,11 @@ impl Reader {
 
 impl Body for Reader {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece<'_>>, BodyFailure>> {
+        match self.way {
+            Way::Body => {}
+            Way::HeldBack => return Poll::Ready(Ok(None)),
+            Way::Tunnel => return self.content.poll_piece(cx),
+        }
         if self.content.poll_piece(cx).is_pending() {
             return self.poll_stall(cx).map(Err);
         }
@@ -155,7 +186,14 @@ impl Body for Reader {
     }
 
     fn length(&self) -> Length {
-        self.content.length()
+        match self.way {
+            Way::Body => self.content.length(),
+            Way::HeldBack | Way::Tunnel => Length::Absent { announced: None },
+        }
+    }
+
+    fn open(&mut self) {
+        self.way = Way::Tunnel;
     }
 }
 

@@ -4,10 +4,11 @@
 //! Frames, HPACK and windows are the `h2` crate's. Ours is what it leaves open: deadlines for every direction of
 //! every stream, how many requests a client may take back, the end of a connection.
 //!
-//! In reading order: this file (the connection), `exchange` (a stream's request), `delivery` (its answer).
+//! In reading order: this file (the connection), `exchange` (a stream's request), `delivery` (its answer), `tunnel` (a stream that has changed its protocol).
 
 mod delivery;
 mod exchange;
+mod tunnel;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -200,7 +201,8 @@ fn builder(terms: &Terms) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 

@@ -74,6 +74,26 @@ impl Frames {
         self.stream.send_reset(reason);
     }
 
+    /// Puts bytes behind what has gone, whether the window has room for them or not.
+    ///
+    /// # Errors
+    /// When the stream takes no more.
+    pub fn say(&mut self, bytes: &'static [u8]) -> Result<(), PumpFailure> {
+        let sent = self.stream.send_data(Bytes::from_static(bytes), false);
+        sent.map_err(|error| PumpFailure::Sink(gone(&error)))
+    }
+
+    /// Ends our side of the stream, if it has not ended.
+    ///
+    /// # Errors
+    /// When the stream takes no more.
+    pub fn end(&mut self) -> Result<(), PumpFailure> {
+        if self.done {
+            return Ok(());
+        }
+        self.finish(|stream| stream.send_data(Bytes::new(), true))
+    }
+
     fn poll_once(
         &mut self,
         cx: &mut Context<'_>,
