@@ -1,7 +1,8 @@
 //! From an accepted socket to a guest: who it is, whether there is room for it, and a stream past its handshake.
 //!
 //! In this order, for each step needs the one before: the PROXY header, which says who the client is; its
-//! place among its own connections; TLS. All of it within the listener's `header` deadline, counted from
+//! place among its own connections; TLS. Who may not send a header is known without one and takes its place first, or
+//! it could wait uncounted where headers are optional. All of it within the listener's `header` deadline, counted from
 //! the start. Who comes no further is counted here, but for a client that can be told why: it is
 //! let in to be answered, and counted with that.
 
@@ -45,7 +46,14 @@ pub(super) async fn enter(
     let timer = parts.worker.timer();
     timer.set(Instant::now() + listener.timeouts.header);
     let mut early = Buffer::default();
-    if listener.proxy_protocol != ProxyProtocol::Off {
+    let by_header = listener.proxy_protocol != ProxyProtocol::Off;
+    let known = match listener.proxy_protocol {
+        ProxyProtocol::Off => true,
+        ProxyProtocol::Optional => !is_trusted(&listener, address),
+        ProxyProtocol::Required => false,
+    };
+    let found = known.then(|| place(&listener, &post, address));
+    if by_header && !matches!(found, Some((_, Some(_)))) {
         match introduced(parts, &listener, &mut stream, address, &timer).await {
             Ok(Opening::Header(told)) => address = told.or(address),
             Ok(Opening::Other(taken)) => keep(parts, &mut early, &taken),
@@ -58,13 +66,7 @@ pub(super) async fn enter(
             }
         }
     }
-    let (place, unwelcome) = match (listener.limits.connections_per_client, address) {
-        (0, _) | (_, None) => (None, None),
-        (most, Some(address)) => match post.clients.enter(address, most) {
-            Some(place) => (Some(place), None),
-            None => (None, Some(Cause::TooManyConnections)),
-        },
-    };
+    let (place, unwelcome) = found.unwrap_or_else(|| place(&listener, &post, address));
     if let (Some(cause), Some(_)) = (unwelcome, &listener.tls) {
         // A handshake is what such a client would have us pay for.
         counted.refused(cause);
@@ -87,6 +89,26 @@ pub(super) async fn enter(
     })
 }
 
+/// The client's place among its own connections, if these are limited; or why it has none.
+fn place(
+    listener: &Listener,
+    post: &Post,
+    address: Option<IpAddr>,
+) -> (Option<Place>, Option<Cause>) {
+    match (listener.limits.connections_per_client, address) {
+        (0, _) | (_, None) => (None, None),
+        (most, Some(address)) => match post.clients.enter(address, most) {
+            Some(place) => (Some(place), None),
+            None => (None, Some(Cause::TooManyConnections)),
+        },
+    }
+}
+
+/// Whether a peer may say who its client is. Whoever reaches a Unix socket was let to it by the file's permissions.
+fn is_trusted(listener: &Listener, address: Option<IpAddr>) -> bool {
+    address.is_none_or(|address| forwarded::is_trusted(address, &listener.trusted_proxies))
+}
+
 /// Reads the PROXY header, and looks whether this peer may or must send one. Without a cause there is
 /// nothing to be counted: nobody was refused, somebody has gone.
 async fn introduced(
@@ -96,9 +118,7 @@ async fn introduced(
     address: Option<IpAddr>,
     timer: &Timer,
 ) -> Result<Opening, Option<Cause>> {
-    // Whoever reaches a Unix socket was let to it by the file's permissions.
-    let trusted =
-        address.is_none_or(|address| forwarded::is_trusted(address, &listener.trusted_proxies));
+    let trusted = is_trusted(listener, address);
     let required = listener.proxy_protocol == ProxyProtocol::Required;
     if required && !trusted {
         return Err(Some(Cause::ProxyProtocol));

@@ -322,6 +322,29 @@ fn where_it_is_optional_a_silent_connection_is_an_idle_one() {
     assert_eq!(refused(&balancer, 0), counts(&[]));
 }
 
+/// Nobody waits uncounted for a header that it may not send.
+#[test]
+fn a_stranger_that_is_silent_has_its_place() {
+    let origin = Origin::named("a");
+    let listener = optional() + "\nlimits = { connections_per_client = 1 }";
+    let balancer = balancer(&listener, &origin);
+    let stranger: IpAddr = "127.0.0.9".parse().unwrap();
+    let mut silent = balancer.client("web").coming_from(stranger);
+    silent.connect().unwrap();
+    wait_until(DEADLINE, "the connection", || {
+        Figures::of(&balancer).sum("forecourt_connections", &[]) == 1.0
+    });
+    let mut second = balancer.client("web").coming_from(stranger);
+    second.connect().unwrap();
+    let refusal = second.read_response("GET").unwrap();
+    assert_refused(&refusal, 429, "too-many-connections");
+    assert_eq!(
+        refused(&balancer, 1),
+        counts(&[("too-many-connections", 1.0)])
+    );
+    assert_eq!(silent.get("/").status, 200);
+}
+
 #[test]
 fn on_a_unix_socket_the_peer_is_trusted() {
     let origin = Origin::named("a");
