@@ -56,6 +56,11 @@ pub(super) async fn enter(
     if by_header && !matches!(found, Some((_, Some(_)))) {
         match introduced(parts, &listener, &mut stream, address, &timer).await {
             Ok(Opening::Header(told)) => address = told.or(address),
+            // No handshake begins with these bytes, and what follows them must not pass for the whole of one.
+            Ok(Opening::Other(taken)) if listener.tls.is_some() && !taken.is_empty() => {
+                counted.handshake(TlsResult::NotTls);
+                return None;
+            }
             Ok(Opening::Other(taken)) => keep(parts, &mut early, &taken),
             Err(cause) => {
                 if let Some(cause) = cause {

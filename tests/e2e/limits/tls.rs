@@ -72,6 +72,27 @@ fn a_proxy_header_goes_before_the_handshake() {
     }
 }
 
+/// What stands in clear before a handshake must not become the beginning of what is said within it.
+#[test]
+fn nothing_in_clear_gets_into_a_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let believed = certificate(folder.path());
+    let origin = Origin::named("a");
+    let listener = "trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = \"optional\"";
+    let balancer = secure(folder.path(), listener, &origin);
+    let address = balancer.address("web");
+    // Empty lines before a request are skipped, so these would not be noticed.
+    for bytes in [&b"\r\n\r\n"[..], b"PRO"] {
+        assert!(exchange(&mut session(address, bytes, &believed), "/", "a").is_err());
+    }
+    wait_until(DEADLINE, "what was no handshake", || {
+        let result = [("result", "not-tls")];
+        Figures::of(&balancer).sum("forecourt_tls_handshakes_total", &result) == 2.0
+    });
+    assert_eq!(handshakes(&balancer)[0], 0.0);
+    assert_eq!(origin.requests(), 0);
+}
+
 #[test]
 fn a_client_with_too_many_connections_gets_no_handshake() {
     let folder = tempfile::tempdir().unwrap();
