@@ -73,7 +73,7 @@ fn judge_telling(mut head: Head, peer: IpAddr, trusted: &[IpNet]) {
         fields
     };
     let others_before = others(&head);
-    let https_before = says_https(&head);
+    let https_before = says_https(&head, trusted);
     let told_before = head.first(Name::XForwardedProto).is_some();
     let teller = Teller {
         peer: Some(peer),
@@ -106,10 +106,10 @@ fn judge_telling(mut head: Head, peer: IpAddr, trusted: &[IpNet]) {
     );
     assert!(read.first(Name::XForwardedHost).is_some());
     if believed {
-        assert_eq!(says_https(&read), https_before || !told_before);
+        assert_eq!(says_https(&read, trusted), https_before || !told_before);
     } else {
         assert_eq!(lists[0], peer.to_canonical().to_string().as_bytes());
-        assert!(says_https(&read));
+        assert!(says_https(&read, trusted));
         assert_eq!(read.fields().filter(|field| tells(field.name)).count(), 3);
     }
 }

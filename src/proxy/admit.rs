@@ -55,7 +55,7 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     Ok(Admitted {
         authority,
         trusted,
-        https: peer.tls || trusted && forwarded::says_https(head),
+        https: peer.tls || trusted && forwarded::says_https(head, nets),
         ends_here: may_go == MaxForwards::Last,
     })
 }

@@ -149,7 +149,7 @@ impl Answer {
                 peer_assumed: question.peer_assumed,
                 peer_trusted: trusted,
                 client: peer.map(|peer| forwarded::client_address(head, peer, nets)),
-                https: listener.tls.is_some() || trusted && forwarded::says_https(head),
+                https: listener.tls.is_some() || trusted && forwarded::says_https(head, nets),
             },
             listener: Listener {
                 name: listener.name.to_string(),

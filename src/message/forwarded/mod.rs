@@ -62,9 +62,9 @@ pub fn client_address(head: &Head, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
         .filter(|element| !element.is_empty());
     if !fields.is_empty() {
         walk(client, told.map(read_address), trusted)
-    } else if let Some(forwarded) = rfc7239::senders(head) {
+    } else if let Some(forwarded) = rfc7239::hops(head) {
         let told = forwarded.iter().rev();
-        walk(client, told.map(|node| read_address(node)), trusted)
+        walk(client, told.map(|hop| read_address(&hop.sender)), trusted)
     } else {
         client
     }
@@ -94,13 +94,13 @@ pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
-/// Whether `X-Forwarded-Proto`, or `Forwarded` where that is absent, says that the client came by https; of
-/// several words the first counts, which is of the proxy nearest to the client. Only to be asked of a
-/// trusted peer.
-pub fn says_https(head: &Head) -> bool {
+/// Whether `X-Forwarded-Proto`, or `Forwarded` where that is absent, says that the client came by https. Of
+/// several words of the one the first counts, for proxies replace it; to the other proxies append, so the
+/// element counts at which [`client_address`] ends. Only to be asked of a trusted peer.
+pub fn says_https(head: &Head, trusted: &[IpNet]) -> bool {
     match head.all(Name::XForwardedProto).flat_map(elements).next() {
         Some(word) => word.eq_ignore_ascii_case(b"https"),
-        None => rfc7239::says_https(head),
+        None => rfc7239::says_https(head, trusted),
     }
 }
 

@@ -3,38 +3,70 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::{Teller, Text, joined, read_address};
+use super::{Teller, Text, is_trusted, joined, read_address};
 use crate::message::grammar::{is_token, trim};
 use crate::message::head::{Head, Name};
 
 /// A value with its quotes taken off.
 type Value = SmallVec<[u8; 64]>;
 
-/// What each element says of its sender (`for`), the nearest proxy's last; an element without one gives an empty
-/// text. `None` if there is no such field. A field that is malformed says nothing that can be read, and
-/// nothing before it can either.
-pub(super) fn senders(head: &Head) -> Option<SmallVec<[Value; 4]>> {
+/// What an element says of whoever asked its writer.
+#[derive(Debug, Default)]
+pub(super) struct Hop {
+    /// Its address or name (`for`); empty if nothing is said of it.
+    pub(super) sender: Value,
+    /// Whether it came by https (`proto`).
+    https: bool,
+}
+
+/// What the elements say, the nearest proxy's last. `None` if there is no such field. An element that is malformed
+/// says nothing that can be read, and nothing before it can either.
+pub(super) fn hops(head: &Head) -> Option<SmallVec<[Hop; 4]>> {
     head.first(Name::Forwarded)?;
-    let mut senders = SmallVec::new();
-    for element in head.all(Name::Forwarded).flat_map(|list| split(list, b',')) {
-        match parameter(element, b"for") {
-            Ok(sender) => senders.push(sender.unwrap_or_default()),
-            Err(Malformed) => {
-                senders.clear();
-                senders.push(Value::new());
+    let mut hops = SmallVec::<[Hop; 4]>::new();
+    for list in head.all(Name::Forwarded) {
+        if quotes_are_whole(list) {
+            for element in split(list, b',') {
+                match hop(element) {
+                    Ok(hop) => hops.push(hop),
+                    Err(Malformed) => start_anew(&mut hops),
+                }
             }
+        } else {
+            // A quote that nobody closes is what a client sends who wants the proxy's element behind it to be taken
+            // for text. So it is read from the end, as far as each piece is an element by itself.
+            start_anew(&mut hops);
+            let pieces = list.rsplit(|byte| *byte == b',').map(trim);
+            let pieces = pieces.filter(|piece| !piece.is_empty());
+            let start = hops.len();
+            hops.extend(pieces.map_while(|piece| hop(piece).ok()));
+            hops[start..].reverse();
         }
     }
-    Some(senders)
+    Some(hops)
+}
+
+fn start_anew(hops: &mut SmallVec<[Hop; 4]>) {
+    hops.clear();
+    hops.push(Hop::default());
+}
+
+fn hop(element: &[u8]) -> Result<Hop, Malformed> {
+    let scheme = parameter(element, b"proto")?;
+    Ok(Hop {
+        sender: parameter(element, b"for")?.unwrap_or_default(),
+        https: scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https")),
+    })
 }
 
 /// Writes the addresses that the field tells of, as far as they are understood from its end, as a list of
 /// `X-Forwarded-For` that can be appended to.
 pub(super) fn translate(head: &Head, list: &mut Text) {
-    let senders = senders(head).unwrap_or_default();
-    let understood = senders.iter().rev().map_while(|node| read_address(node));
+    let hops = hops(head).unwrap_or_default();
+    let understood = hops.iter().rev().map_while(|hop| read_address(&hop.sender));
     let addresses: SmallVec<[IpAddr; 4]> = understood.collect();
     for address in addresses.iter().rev() {
         // Writing to memory does not fail.
@@ -42,13 +74,18 @@ pub(super) fn translate(head: &Head, list: &mut Text) {
     }
 }
 
-/// Whether the first element, which is of the proxy nearest to the client, says that it came by https.
-pub(super) fn says_https(head: &Head) -> bool {
-    let lists = head.all(Name::Forwarded);
-    let first = lists.flat_map(|list| split(list, b',')).next();
-    first
-        .and_then(|element| parameter(element, b"proto").ok().flatten())
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+/// Whether the client came by https, as the trusted proxy says that it asked: what stands before the element of that
+/// one is the client's own.
+pub(super) fn says_https(head: &Head, trusted: &[IpNet]) -> bool {
+    let mut https = false;
+    for hop in hops(head).unwrap_or_default().iter().rev() {
+        https = hop.https;
+        let sender = read_address(&hop.sender);
+        if !sender.is_some_and(|sender| is_trusted(sender, trusted)) {
+            break;
+        }
+    }
+    https
 }
 
 /// Appends our element; what several fields said becomes one.
@@ -79,6 +116,20 @@ pub(super) fn append(head: &mut Head, teller: &Teller<'_>) {
 
 #[derive(Debug, PartialEq)]
 struct Malformed;
+
+/// Whether each quoted string of a list comes to its end.
+fn quotes_are_whole(text: &[u8]) -> bool {
+    let mut bytes = text.iter();
+    let mut quoted = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    !quoted
+}
 
 /// The parts between separators that stand outside of quotes, without those that are empty.
 fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {

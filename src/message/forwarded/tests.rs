@@ -62,15 +62,19 @@ fn the_walk_ends_at_the_first_address_not_trusted() {
 
 #[test]
 fn the_first_word_tells_the_clients_scheme() {
-    assert!(says_https(&head(&[(
-        "X-Forwarded-Proto",
-        " , HTTPS, http"
-    )])));
-    assert!(!says_https(&head(&[
-        ("X-Forwarded-Proto", "http"),
-        ("X-Forwarded-Proto", "https")
-    ])));
-    assert!(!says_https(&head(&[])));
+    for (fields, https) in [
+        (&[("X-Forwarded-Proto", " , HTTPS, http")][..], true),
+        (
+            &[
+                ("X-Forwarded-Proto", "http"),
+                ("X-Forwarded-Proto", "https"),
+            ],
+            false,
+        ),
+        (&[], false),
+    ] {
+        assert_eq!(says_https(&head(fields), &[]), https, "{fields:?}");
+    }
 }
 
 #[test]
@@ -169,8 +173,18 @@ fn forwarded_is_read_where_it_stands_alone() {
             &["for=6.6.6.6", "for=1.1.1.1;for=2.2.2.2", "for=10.0.0.2"],
             "10.0.0.2",
         ),
-        // A quote that never ends takes the rest of its field along.
-        (&["for=\"6.6.6.6, for=192.0.2.1"], "10.0.0.1"),
+        // A quote that never ends takes nothing along of what a proxy has said behind it.
+        (&["for=\"6.6.6.6, for=192.0.2.1"], "192.0.2.1"),
+        (
+            &["for=\", for=\"[2001:db8::8]\", for=10.0.0.2"],
+            "2001:db8::8",
+        ),
+        (
+            &["for=10.9.9.9;x=\", for=192.0.2.1;host=\"a:80\""],
+            "192.0.2.1",
+        ),
+        (&["for=10.9.9.9;x=\"\\", "for=10.0.0.2"], "10.0.0.2"),
+        (&["for=192.0.2.1;x=\""], "10.0.0.1"),
         (&["x=\"\\\",for=6.6.6.6\";for=192.0.2.1"], "192.0.2.1"),
         (&["for=192.0.2.1 1"], "10.0.0.1"),
     ] {
@@ -183,14 +197,26 @@ fn forwarded_is_read_where_it_stands_alone() {
     let trusted = ["10.0.0.0/8".parse().unwrap()];
     let client = client_address(&both, "10.0.0.1".parse().unwrap(), &trusted);
     assert_eq!(client.to_string(), "192.0.2.1");
-    assert!(says_https(&head(&[(
-        "Forwarded",
-        "for=a;proto=HTTPS, proto=http"
-    )])));
-    assert!(!says_https(&head(&[(
-        "Forwarded",
-        "proto=http, proto=https"
-    )])));
+}
+
+/// A client may write what it likes before the element of the proxy that it asked.
+#[test]
+fn the_scheme_is_that_of_whoever_the_walk_ends_at() {
+    let trusted = ["10.0.0.0/8".parse().unwrap()];
+    for (field, https) in [
+        ("for=192.0.2.1;proto=HTTPS", true),
+        ("for=192.0.2.1;proto=https, for=10.0.0.2;proto=http", true),
+        ("proto=https, for=192.0.2.1;proto=http", false),
+        ("for=10.0.0.2;proto=https, for=192.0.2.1", false),
+        ("for=x;proto=https;y=\", for=192.0.2.1;proto=http", false),
+        ("for=\", for=192.0.2.1;proto=https", true),
+        ("for=_hidden;proto=https, for=10.0.0.2;proto=http", true),
+        ("proto=http, proto=https", true),
+        ("proto=https;proto=https", false),
+    ] {
+        let head = head(&[("Forwarded", field)]);
+        assert_eq!(says_https(&head, &trusted), https, "{field}");
+    }
 }
 
 #[test]
