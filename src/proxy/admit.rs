@@ -80,7 +80,8 @@ pub(super) fn route<'v>(
         client: x.client,
         trusted: admitted.trusted,
     });
-    if head.method() == Method::Trace && !names_trace(generation, found) {
+    // An echo is for the backend to give; one that may go no further gets none.
+    if head.method() == Method::Trace && (admitted.ends_here || !names_trace(generation, found)) {
         return Err(Failure::before(Cause::MethodNotAllowed));
     }
     let route = found.ok_or_else(|| Failure::before(Cause::NoRoute))?;

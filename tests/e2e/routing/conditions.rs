@@ -45,8 +45,9 @@ fn trace_goes_to_those_who_name_it() {
     site.assert_takes(&asking("TRACE", "/traced", &[]), "traced", "named");
     let received = site.origin("traced").last_received();
     assert_eq!(received.method, "TRACE");
-    for target in ["/", "/only"] {
-        let response = site.client().send(&asking("TRACE", target, &[]));
+    let last = [("max-forwards", "0")];
+    for (target, fields) in [("/", &[][..]), ("/only", &[]), ("/traced", &last)] {
+        let response = site.client().send(&asking("TRACE", target, fields));
         assert_eq!(
             (response.status, response.cause()),
             (405, Some("method-not-allowed")),
@@ -58,6 +59,7 @@ fn trace_goes_to_those_who_name_it() {
         site.origin("all").requests() + site.origin("only").requests(),
         0
     );
+    assert_eq!(site.origin("traced").requests(), 1);
     // The same where no other route is there to take it.
     let site = Site::with(&[("only", "methods = [\"GET\"]")]);
     let response = site.client().send(&asking("TRACE", "/", &[]));
