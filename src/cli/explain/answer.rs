@@ -216,16 +216,18 @@ impl Answer {
             }
         }
         let winner = judged.iter().find(|line| line.verdict == Verdict::Takes);
-        let route = winner
-            .and_then(|winner| routes.get(winner.route.0 as usize))
-            .ok_or_else(|| Refusal::new(Cause::NoRoute, "no route takes it"))?;
-        if asked.head.method() == Method::Trace && !route.matcher.names_method(b"TRACE") {
-            let why = format!(
-                "the route {} would take it, but does not name TRACE",
-                route.name
-            );
+        let route = winner.and_then(|winner| routes.get(winner.route.0 as usize));
+        let names_trace = route.is_some_and(|route| route.matcher.names_method(b"TRACE"));
+        if asked.head.method() == Method::Trace && !names_trace {
+            let why = match route {
+                Some(Route { name, .. }) => {
+                    format!("the route {name} would take it, but does not name TRACE")
+                }
+                None => "no route takes it and names TRACE".to_owned(),
+            };
             return Err(Refusal::new(Cause::MethodNotAllowed, why));
         }
+        let route = route.ok_or_else(|| Refusal::new(Cause::NoRoute, "no route takes it"))?;
         match route.pool() {
             Some(pool) => {
                 let pool = &snapshot.pools[pool];

@@ -237,6 +237,11 @@ fn assumptions_and_mistakes_are_said() {
             ],
         ),
         (
+            &["http://a:8080/", "--method", "TRACE"],
+            1,
+            &["405 method-not-allowed: no route takes it"],
+        ),
+        (
             &["http://a/"],
             1,
             &[
