@@ -235,7 +235,9 @@ impl What {
             Self::Character(_, Place::RequestField | Place::ResponseField) => {
                 "a field's value is one line without control characters"
             }
-            Self::Character(..) => "write it percent-encoded, such as %20 for a space",
+            Self::Character(..) => {
+                "write it percent-encoded, such as %20 for a space and %25 for a percent sign"
+            }
         })
     }
 }

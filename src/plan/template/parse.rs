@@ -104,7 +104,7 @@ impl Parser<'_> {
     fn literal(&mut self, range: Range<usize>) {
         let text = &self.text[range.clone()];
         for (offset, character) in text.char_indices() {
-            if !may_stand(self.place, character) {
+            if !may_stand(self.place, character) || self.is_no_escape(&text[offset..]) {
                 let at = range.start + offset;
                 let what = What::Character(character, self.place);
                 self.fail(at..at + character.len_utf8(), what);
@@ -121,6 +121,17 @@ impl Parser<'_> {
                 at: range.start,
             }),
         }
+    }
+
+    /// Whether text begins with a percent sign that starts no escape: a URL has none, and a path with one is refused.
+    fn is_no_escape(&self, text: &str) -> bool {
+        let digits = text.strip_prefix('%').map(str::as_bytes);
+        let is_escape = |digits: &[u8]| {
+            let digits = digits.get(..2);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        matches!(self.place, Place::Redirect | Place::RewritePath)
+            && digits.is_some_and(|digits| !is_escape(digits))
     }
 
     fn value(&mut self, at: Range<usize>) {

@@ -84,6 +84,16 @@ fn every_problem_has_its_place() {
             &["#: '#' cannot stand here"],
         ),
         (
+            "/100%/%zz/%2{uri}?50%25",
+            Place::RewritePath,
+            any,
+            &[
+                "%: '%' cannot stand here",
+                "%: '%' cannot stand here",
+                "%: '%' cannot stand here",
+            ],
+        ),
+        (
             "a\r\nb",
             Place::RequestField,
             any,
