@@ -126,11 +126,9 @@ impl Exchange {
         self.client = peer.address;
         self.expects_continue = hop_by_hop::expects_continue(head);
         if self.log.borrow().is_on() {
-            let target = head.target();
-            let end = memchr::memchr(b'?', target).unwrap_or(target.len());
             self.story = Some(Box::new(Story {
                 method: head.method_bytes().into(),
-                path: target[..end].into(),
+                path: path_of(head.target()).into(),
             }));
         }
     }
@@ -205,6 +203,20 @@ impl Drop for Exchange {
         self.in_flight = None;
         record::write(self);
     }
+}
+
+/// The path of a target in whatever form; what has none stays as it is.
+fn path_of(target: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let target = &target[..end];
+    if target.starts_with(b"/") {
+        return target;
+    }
+    let Some(scheme) = memchr::memmem::find(target, b"://") else {
+        return target;
+    };
+    let behind = &target[scheme + 3..];
+    memchr::memchr(b'/', behind).map_or(b"/", |slash| &behind[slash..])
 }
 
 /// What may come from a trusted sender: enough for every usual form, harmless in a log.

@@ -26,7 +26,8 @@ pub(super) fn reply<'c, B: AnswerBody>(
 ) -> Answer<Outgoing<'c, B>> {
     x.cause = Some(cause);
     let status = status(cause);
-    let id = String::from_utf8_lossy(x.request_id(asked.0, false)).into_owned();
+    let trusted = asked.1.is_some_and(|admitted| admitted.trusted);
+    let id = String::from_utf8_lossy(x.request_id(asked.0, trusted)).into_owned();
     let (kind, content) = pages::page(status, cause, asked, &x)
         .unwrap_or_else(|| body(Accepted::of(asked.0), cause, status, &id));
     let mut head = x.worker.take_head();

@@ -210,6 +210,47 @@ fn a_line_cannot_be_forged() {
     assert_eq!(lines[0]["url.path"], "/%0a\"},{\"url.path\":\"/no\"\\u000a");
 }
 
+/// What proxies ask has a host in its target, and no path has one.
+#[test]
+fn the_path_is_a_path_in_every_form_of_target() {
+    let origin = Origin::named("a");
+    let balancer = Balancer::in_front_of(&[&origin]);
+    let mut client = balancer.client("web");
+    for (index, (method, target, path)) in [
+        ("GET", "http://shop.example/a//b?to=http://c/d", "/a//b"),
+        ("GET", "http://shop.example?q=/", "/"),
+        ("GET", "/x?y=http://a/b", "/x"),
+        ("OPTIONS", "*", "*"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.send(&Request::new(method, target));
+        let line = wait_for_lines(index + 1, || balancer.stdout()).remove(index);
+        assert_eq!(line["url.path"], path, "{method} {target}");
+    }
+}
+
+/// A request that a trusted proxy has named keeps its name, also where no backend is asked.
+#[test]
+fn a_reply_of_our_own_has_the_name_that_a_trusted_proxy_gave() {
+    let origin = Origin::named("a");
+    for (trusted, kept) in [("[\"127.0.0.1\"]", true), ("[]", false)] {
+        let configuration = format!(
+            "[listeners.web]\naddress = \"127.0.0.1:0\"\ntrusted_proxies = {trusted}\n\
+             [[routes]]\npath_prefix = \"/shop\"\npool = \"shop\"\n"
+        ) + &pool("shop", "round-robin", &[&origin]);
+        let balancer = Balancer::start(&configuration);
+        let asked = Request::get("/elsewhere").field("x-request-id", "edge-1");
+        let response = balancer.client("web").send(&asked);
+        assert_eq!(response.cause(), Some("no-route"));
+        let id = response.field("x-request-id").unwrap();
+        assert_eq!(id == "edge-1", kept, "{id}");
+        let line = wait_for_lines(1, || balancer.stdout()).remove(0);
+        assert_eq!(line["http.request.id"], id);
+    }
+}
+
 #[test]
 fn the_log_is_opened_anew_on_sigusr1() {
     let origin = Origin::named("a");
