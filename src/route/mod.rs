@@ -41,6 +41,7 @@
 //! - A prefix takes whole segments: `/a` takes `/a`, `/a/` and `/a/b`, but not `/ab`. A slash at its end
 //!   says nothing: `/a/` is the same prefix. `/` also takes the `*` of `OPTIONS *`, which stands for all paths.
 //! - A regex is searched for anywhere in the path, unless it is tied down by `^` and `$`.
+//!   `.` takes every character, the end of a line too, and each byte that is no part of one.
 //!
 //! # What it costs
 //!

@@ -1,4 +1,8 @@
 //! Paths as a route names them: one, all below one, or all that a regex finds.
+//!
+//! A regex is written for text, and `.` is any character of it. Bytes that are no text must not be a way around
+//! `^/admin/.*$`: a line's end is a character like others here, and where a regex finds nothing in bytes that are not
+//! UTF-8, each byte that is no part of a character is shown to it as one ([`shown`]).
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -100,6 +104,7 @@ impl PathRegex {
     pub fn parse(text: &str) -> Result<Self, PathRegexError> {
         RegexBuilder::new(text)
             .size_limit(REGEX_LIMIT_BYTES)
+            .dot_matches_new_line(true)
             .build()
             .map(|regex| Self {
                 text: text.into(),
@@ -130,17 +135,25 @@ impl PathRegex {
     /// What each group takes of a path as [`view`] gives it, the whole match first; nothing for groups that take
     /// no part. Empty if the regex finds nothing.
     pub fn captures<'p>(&self, path: &'p [u8]) -> Vec<&'p [u8]> {
-        let Some(captures) = self.regex.captures(path) else {
+        if let Some(captures) = self.regex.captures(path) {
+            let groups = captures.iter();
+            return groups
+                .map(|group| group.map_or(&b""[..], |group| group.as_bytes()))
+                .collect();
+        }
+        let text = shown(path);
+        let Some(captures) = text.as_ref().and_then(|text| self.regex.captures(text)) else {
             return Vec::new();
         };
-        let groups = captures.iter();
-        groups
-            .map(|group| group.map_or(&b""[..], |group| group.as_bytes()))
-            .collect()
+        let groups = captures.iter().map(|group| {
+            let range = group.map_or(0..0, |group| group.range());
+            &path[offset_of(path, range.start)..offset_of(path, range.end)]
+        });
+        groups.collect()
     }
 
     pub(super) fn finds(&self, path: &[u8]) -> bool {
-        self.regex.is_match(path)
+        self.regex.is_match(path) || shown(path).is_some_and(|text| self.regex.is_match(&text))
     }
 }
 
@@ -157,6 +170,41 @@ impl Hash for PathRegex {
         self.text.hash(state);
     }
 }
+
+/// Bytes as text, if they are none: with U+FFFD in place of each byte that is no part of a character.
+fn shown(bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+        return None;
+    }
+    let mut text = Vec::with_capacity(2 * bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.extend_from_slice(chunk.valid().as_bytes());
+        text.extend(chunk.invalid().iter().flat_map(|_| NO_TEXT));
+    }
+    Some(text)
+}
+
+/// Where in `bytes` that stands which is at `offset` in what is [`shown`] of them.
+fn offset_of(bytes: &[u8], offset: usize) -> usize {
+    let (mut at, mut left) = (0, offset);
+    for chunk in bytes.utf8_chunks() {
+        let (valid, invalid) = (chunk.valid().len(), chunk.invalid().len());
+        if left <= valid {
+            return at + left;
+        }
+        left -= valid;
+        at += valid;
+        if left <= invalid * NO_TEXT.len() {
+            return at + left / NO_TEXT.len();
+        }
+        left -= invalid * NO_TEXT.len();
+        at += invalid;
+    }
+    at
+}
+
+/// U+FFFD in UTF-8.
+const NO_TEXT: [u8; 3] = *b"\xef\xbf\xbd";
 
 fn check(text: &str) -> Result<(), PathPatternError> {
     if !text.starts_with('/') {
@@ -228,6 +276,45 @@ mod tests {
         assert_eq!(one, PathRegex::parse("^/p/[0-9]+$").unwrap());
         assert_ne!(one, PathRegex::parse("^/p/[0-9]*$").unwrap());
         assert!(one.finds(b"/p/17") && !one.finds(b"/p/"));
+    }
+
+    /// Spellings that a backend may take for a path below `/admin`.
+    #[test]
+    fn no_byte_is_a_way_around_a_regex() {
+        let regex = |text: &str| PathRegex::parse(text).unwrap();
+        for path in [
+            &b"/admin/x"[..],
+            b"/admin/\nx",
+            b"/admin/\xff",
+            b"/admin/\xc3(\xe9",
+        ] {
+            for text in ["^/admin/.*$", "^/admin/[^/]+$", r"^/admin/(?-u:.)"] {
+                assert!(regex(text).finds(path), "{text} {}", path.escape_ascii());
+            }
+            assert!(!regex("^/admin/[a-w]+$").finds(path));
+        }
+        assert!(regex(r"(?-u)^/\xff$").finds(b"/\xff"), "bytes can be meant");
+    }
+
+    #[test]
+    fn groups_take_bytes_as_they_are() {
+        let regex = PathRegex::parse("^/(.)/([^/]*)/(.*)(x)?$").unwrap();
+        for (path, groups) in [
+            (&b"/a/b/c"[..], [&b"a"[..], b"b", b"c", b""]),
+            (
+                b"/\xff/\xc3\xa9\xe9/\n",
+                [b"\xff", b"\xc3\xa9\xe9", b"\n", b""],
+            ),
+            (
+                b"/\xc3\xa9/\xe2\x82/a\xff",
+                [b"\xc3\xa9", b"\xe2\x82", b"a\xff", b""],
+            ),
+        ] {
+            let found = regex.captures(path);
+            assert_eq!(found[0], path);
+            assert_eq!(found[1..], groups, "{}", path.escape_ascii());
+        }
+        assert!(regex.captures(b"/\xff").is_empty());
     }
 
     #[test]
