@@ -1,7 +1,9 @@
 //! A worker's stream as the framing library wants it: tokio's traits, and the bytes that were read already.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +16,33 @@ pub struct Io {
     stream: Stream,
     /// What was read before it was known to be HTTP/2.
     front: Buffer,
+    outflow: Rc<Outflow>,
+}
+
+/// How writing goes on, for those who cannot see it: what the library holds back of what it was handed.
+#[derive(Debug, Default)]
+pub struct Outflow {
+    written: Cell<u64>,
+    blocked: Cell<bool>,
+}
+
+impl Outflow {
+    /// Bytes that the stream has taken, ever.
+    pub fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// Whether the stream took no more when it was last written to.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    fn note(&self, wrote: &Poll<io::Result<usize>>) {
+        self.blocked.set(wrote.is_pending());
+        if let Poll::Ready(Ok(n)) = wrote {
+            self.written.set(self.written.get() + *n as u64);
+        }
+    }
 }
 
 impl Io {
@@ -24,7 +53,16 @@ impl Io {
 
     /// A stream of which these bytes have been read already.
     pub fn behind(front: Buffer, stream: Stream) -> Self {
-        Self { stream, front }
+        Self {
+            stream,
+            front,
+            outflow: Rc::default(),
+        }
+    }
+
+    /// How writing goes on.
+    pub fn outflow(&self) -> Rc<Outflow> {
+        Rc::clone(&self.outflow)
     }
 }
 
@@ -51,7 +89,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().stream.poll_write(cx, bytes)
+        let this = self.get_mut();
+        let wrote = this.stream.poll_write(cx, bytes);
+        this.outflow.note(&wrote);
+        wrote
     }
 
     /// The library writes a frame's head and its content in two pieces: in one record and one call, or each would be its own.
@@ -60,14 +101,17 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = &mut self.get_mut().stream;
-        match pieces {
+        let this = self.get_mut();
+        let stream = &mut this.stream;
+        let wrote = match pieces {
             [first, second, ..] if !first.is_empty() => stream.poll_write_two(cx, first, second),
             _ => {
                 let piece = pieces.iter().find(|piece| !piece.is_empty());
                 stream.poll_write(cx, piece.map_or(&[], |piece| piece))
             }
-        }
+        };
+        this.outflow.note(&wrote);
+        wrote
     }
 
     fn is_write_vectored(&self) -> bool {

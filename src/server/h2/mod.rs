@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Handler, Peer, Terms};
+use crate::worker::io::Outflow;
 use crate::worker::{Buffer, Io, Phase, Stream, Timer, Worker};
 
 /// What a client sends first (RFC 9113 section 3.4), as far as HTTP/1 takes it for a head.
@@ -40,7 +41,9 @@ pub async fn serve<H: Handler>(
     let terms = handler.terms(&peer);
     let timer = worker.timer();
     timer.set(Instant::now() + terms.listener.timeouts.header);
-    let mut handshake = pin!(builder(&terms).handshake::<_, Bytes>(Io::behind(front, stream)));
+    let io = Io::behind(front, stream);
+    let outflow = io.outflow();
+    let mut handshake = pin!(builder(&terms).handshake::<_, Bytes>(io));
     let connection = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(done.ok()),
         Poll::Pending => timer.poll_expired(cx).map(|()| None),
@@ -61,6 +64,8 @@ pub async fn serve<H: Handler>(
         connection,
         timer,
         idle_since: Some(Instant::now()),
+        outflow,
+        held_up: None,
         leaving: false,
         nth: 0,
         common,
@@ -117,8 +122,11 @@ impl<H> Drop for Counted<H> {
 struct Serving<H> {
     connection: Connection<Io, Bytes>,
     timer: Timer,
-    /// Since when no stream is open.
+    /// Since when no stream is open, and nothing that waited for the client has moved.
     idle_since: Option<Instant>,
+    outflow: Rc<Outflow>,
+    /// What had been written when the client took no more, as long as it does not.
+    held_up: Option<u64>,
     /// Whether the client has been told that this is the end.
     leaving: bool,
     /// Requests that it has sent.
@@ -181,8 +189,17 @@ impl<H: Handler> Serving<H> {
         } else if self.idle_since.is_none() {
             self.idle_since = Some(Instant::now());
         }
+        // Answers that are over for us may still lie in the library: their client has the time of any reader.
+        let written = self.outflow.written();
+        if self.idle_since.is_some() && self.held_up.is_some_and(|before| before != written) {
+            self.idle_since = Some(Instant::now());
+        }
+        let blocked = self.outflow.is_blocked();
+        self.held_up = blocked.then_some(written);
         if let Some(since) = self.idle_since {
-            let most = if self.leaving {
+            let most = if blocked {
+                terms.listener.timeouts.body
+            } else if self.leaving {
                 FAREWELL
             } else {
                 terms.listener.timeouts.idle

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{assert_refused, balancer, counts, front, refused};
-use crate::harness::{Balancer, Client, DEADLINE, Origin, wait_until};
+use crate::harness::{Balancer, Behaviour, Client, DEADLINE, Origin, wait_until};
 use crate::metrics::{Figures, wait_for_records};
 
 /// Sends a byte now and then until something comes back or the connection is no more.
@@ -125,4 +125,61 @@ fn a_reader_that_sips_is_cut_with_a_reset() {
     wait_until(DEADLINE, "the access log", || {
         balancer.stdout().contains("\"client-too-slow\"")
     });
+}
+
+/// A connection of HTTP/2 that asks for `/large` and says that its windows are wide open.
+fn asking_by_http2(balancer: &Balancer) -> TcpStream {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = payload.len() as u8;
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let bytes = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        // SETTINGS_INITIAL_WINDOW_SIZE, and the window of the connection.
+        frame(4, 0, 0, b"\x00\x04\x7f\xff\xff\xff"),
+        frame(8, 0, 0, b"\x7f\x00\x00\x00"),
+        frame(4, 1, 0, b""),
+        // GET, http, the host and the path, with the head and the request at their ends.
+        frame(1, 5, 1, b"\x82\x86\x41\x01a\x04\x06/large"),
+    ];
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // Little is in the system's hands, so that some of the answer is in the library's.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&balancer.address("web").into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(&bytes.concat()).unwrap();
+    stream
+}
+
+/// Bytes of content that come until the connection ends, and whether the last was said to be the last.
+fn content_by_http2(mut stream: &TcpStream) -> (usize, bool) {
+    let (mut content, mut ended) = (0, false);
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).is_ok() {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        if stream.read_exact(&mut payload).is_ok() && head[3] == 0 {
+            content += length;
+            ended |= head[4] & 1 == 1;
+        }
+    }
+    (content, ended)
+}
+
+/// What the library of HTTP/2 holds of an answer when its connection is to end, its client still gets, be it slower
+/// than the farewell.
+#[test]
+fn the_end_of_a_connection_cuts_no_answer_that_is_being_read() {
+    let origin = Origin::named("a");
+    let mut large = b"HTTP/1.1 200 OK\r\ncontent-length: 160000\r\n\r\n".to_vec();
+    large.resize(large.len() + 160_000, b'x');
+    origin.on("/large", Behaviour::Raw(large));
+    let balancer = balancer("limits = { requests = 1 }", &origin);
+    let slow = asking_by_http2(&balancer);
+    wait_for_records(&balancer, 1);
+    // Another one, whose farewell begins later and which says nothing: with its end that of the first has been due.
+    let later = asking_by_http2(&balancer);
+    assert_eq!(content_by_http2(&later), (160_000, true));
+    assert_eq!(content_by_http2(&slow), (160_000, true));
 }
