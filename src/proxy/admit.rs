@@ -49,9 +49,10 @@ pub(super) fn admit(request: &mut Incoming<'_>, x: &mut Exchange) -> Result<Admi
     let trusted = peer
         .address
         .is_none_or(|address| forwarded::is_trusted(address, nets));
-    if let Some(address) = peer.address {
-        x.client = Some(forwarded::client_address(head, address, nets));
-    }
+    x.client = match peer.address {
+        Some(address) => Some(forwarded::client_address(head, address, nets)),
+        None => forwarded::client_told(head, nets),
+    };
     Ok(Admitted {
         authority,
         trusted,

@@ -148,7 +148,10 @@ impl Answer {
                 peer: *peer,
                 peer_assumed: question.peer_assumed,
                 peer_trusted: trusted,
-                client: peer.map(|peer| forwarded::client_address(head, peer, nets)),
+                client: match peer {
+                    Some(peer) => Some(forwarded::client_address(head, *peer, nets)),
+                    None => forwarded::client_told(head, nets),
+                },
                 https: listener.tls.is_some() || trusted && forwarded::says_https(head, nets),
             },
             listener: Listener {

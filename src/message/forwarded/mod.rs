@@ -50,9 +50,16 @@ pub struct Teller<'a> {
 /// IPv4 addresses in IPv6 clothes (`::ffff:192.0.2.1`) are taken for what they are.
 pub fn client_address(head: &Head, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let client = peer.to_canonical();
-    if !is_trusted(client, trusted) {
-        return client;
+    if is_trusted(client, trusted) {
+        client_told(head, trusted).unwrap_or(client)
+    } else {
+        client
     }
+}
+
+/// The client's address as the fields tell it, for a peer that is believed and has none itself: a proxy on the other end
+/// of a Unix socket. Otherwise as [`client_address`].
+pub fn client_told(head: &Head, trusted: &[IpNet]) -> Option<IpAddr> {
     let fields: SmallVec<[&[u8]; 4]> = head.all(Name::XForwardedFor).collect();
     let told = fields
         .iter()
@@ -61,28 +68,22 @@ pub fn client_address(head: &Head, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
         .map(trim)
         .filter(|element| !element.is_empty());
     if !fields.is_empty() {
-        walk(client, told.map(read_address), trusted)
-    } else if let Some(forwarded) = rfc7239::hops(head) {
-        let told = forwarded.iter().rev();
-        walk(client, told.map(|hop| read_address(&hop.sender)), trusted)
-    } else {
-        client
+        return walk(told.map(read_address), trusted);
     }
+    let hops = rfc7239::hops(head)?;
+    walk(
+        hops.iter().rev().map(|hop| read_address(&hop.sender)),
+        trusted,
+    )
 }
 
 /// Goes back from proxy to proxy, as far as they are trusted and understood.
-fn walk(
-    mut client: IpAddr,
-    told: impl Iterator<Item = Option<IpAddr>>,
-    trusted: &[IpNet],
-) -> IpAddr {
-    for address in told {
-        let Some(address) = address else {
-            return client;
-        };
-        client = address;
-        if !is_trusted(client, trusted) {
-            return client;
+fn walk(told: impl Iterator<Item = Option<IpAddr>>, trusted: &[IpNet]) -> Option<IpAddr> {
+    let mut client = None;
+    for address in told.map_while(|address| address) {
+        client = Some(address);
+        if !is_trusted(address, trusted) {
+            break;
         }
     }
     client

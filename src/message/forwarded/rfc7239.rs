@@ -88,8 +88,10 @@ pub(super) fn says_https(head: &Head, trusted: &[IpNet]) -> bool {
     https
 }
 
-/// Appends our element; what several fields said becomes one.
+/// Appends our element; what several fields said becomes one. A list with a quote that nobody closes goes: whoever reads
+/// it by the letter would take our element for text.
 pub(super) fn append(head: &mut Head, teller: &Teller<'_>) {
+    head.remove_if(|field| field.known == Name::Forwarded && !quotes_are_whole(field.value));
     let mut list = joined(head, Name::Forwarded);
     // Writing to memory does not fail.
     let _ = match teller.peer.map(|peer| peer.to_canonical()) {

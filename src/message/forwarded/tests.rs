@@ -219,6 +219,40 @@ fn the_scheme_is_that_of_whoever_the_walk_ends_at() {
     }
 }
 
+/// A proxy on the other end of a Unix socket has no address, and is believed.
+#[test]
+fn a_peer_without_an_address_tells_of_the_client() {
+    let trusted = ["10.0.0.0/8".parse().unwrap()];
+    let told = |fields: &[(&str, &str)]| {
+        client_told(&head(fields), &trusted).map(|client| client.to_string())
+    };
+    let client = Some("192.0.2.1".to_owned());
+    assert_eq!(
+        told(&[("X-Forwarded-For", "6.6.6.6, 192.0.2.1, 10.0.0.2")]),
+        client
+    );
+    assert_eq!(told(&[("Forwarded", "for=6.6.6.6, for=192.0.2.1")]), client);
+    assert_eq!(told(&[("X-Forwarded-For", "6.6.6.6, unknown")]), None);
+    assert_eq!(told(&[]), None);
+}
+
+#[test]
+fn a_list_that_would_swallow_our_element_goes() {
+    let mut head = head(&[
+        ("Forwarded", "for=\"6.6.6.6"),
+        ("Forwarded", "for=192.0.2.1"),
+    ]);
+    let teller = Teller {
+        peer: Some("10.0.0.1".parse().unwrap()),
+        trusted: true,
+        https: false,
+        host: b"",
+    };
+    set_forwarded(&mut head, Words::Forwarded, &teller);
+    let list = head.first(Name::Forwarded);
+    assert_eq!(list, Some(&b"for=192.0.2.1, for=10.0.0.1;proto=http"[..]));
+}
+
 #[test]
 fn forwarded_is_written_and_appended_to() {
     for (peer, host, before, after) in [

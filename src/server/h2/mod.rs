@@ -223,12 +223,13 @@ fn builder(terms: &Terms) -> Builder {
     builder
 }
 
-/// Streams at once: what browsers expect at least (RFC 9113 section 6.5.2).
-const STREAMS: u32 = 128;
+/// Streams at once: what RFC 9113 section 6.5.2 has as the least.
+const STREAMS: u32 = 100;
 
-/// Bytes that a client may send ahead of the backend, for each request and for all of a connection together.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes that a client may send ahead of the backend, for each request and for all of a connection together: never less
+/// than its streams may, or uploads that wait for slow backends would shut the window of one that does not.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 
 /// Bytes of an answer that wait for the connection, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
