@@ -9,7 +9,7 @@
 //! that begin. *What leaves*: numbers and standings, read by strategies, the admin API and the scrape.
 //!
 //! In reading order: [`key`] (what a backend is called), `live` (its atomics, on cache lines of their
-//! own), [`in_flight`] (the claim that ends by being dropped), [`standing`] (health's verdict and the
+//! own), [`secure`] (TLS with it), [`in_flight`] (the claim that ends by being dropped), [`standing`] (health's verdict and the
 //! operator's word, kept apart).
 //!
 //! Deliberately absent: weights (they belong to a generation of a pool, see `strategy::Member`),
@@ -18,6 +18,7 @@
 pub mod in_flight;
 pub mod key;
 mod live;
+pub mod secure;
 pub mod standing;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use in_flight::InFlight;
 pub use key::{Address, BackendKey, BackendTag};
+pub use secure::Secure;
 pub use standing::{OperatorWord, Standing};
 
 pub use crate::telemetry::meters::BackendMeters;

@@ -26,6 +26,8 @@ pub(crate) struct CertificateSource {
 pub(crate) struct Pair {
     pub(crate) certificate: Certificate,
     pub(crate) doubts: Vec<CertificateError>,
+    /// That it has no name, which a certificate of a server needs, and that of a client does not.
+    pub(crate) nameless: Option<CertificateError>,
 }
 
 /// Why a pair of files cannot be used, or should not, and which of the two is to blame.
@@ -73,13 +75,13 @@ pub(crate) fn read(source: &CertificateSource, now: i64) -> Result<Pair, Vec<Cer
     }
 }
 
-/// Reads the authorities that vouch for clients.
+/// Reads the authorities that vouch for clients, or for backends.
 pub(crate) fn read_authorities(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let authorities = read_chain(path, "a PEM file with the certificates of the authorities")?;
     let refused = |error: &dyn std::error::Error| {
-        let what = format!("{} cannot vouch for clients: {error}", path.display());
+        let what = format!("{} cannot vouch for others: {error}", path.display());
         CertificateError::of_certificate(what, None)
     };
     let mut roots = RootCertStore::empty();
@@ -92,6 +94,24 @@ pub(crate) fn read_authorities(
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
     verifier.map_err(|error: VerifierBuilderError| refused(&error))?;
     Ok(authorities)
+}
+
+/// Those that the system trusts, or why there are none.
+pub(crate) fn system_roots() -> Result<Arc<RootCertStore>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // A system has a hundred of them; what one of them lacks is not for us to judge.
+    roots.add_parsable_certificates(found.certs);
+    // In an order of their own: two looks at the same system are to be the same.
+    roots.roots.sort_by(|one, other| {
+        (&*one.subject, &*one.subject_public_key_info)
+            .cmp(&(&*other.subject, &*other.subject_public_key_info))
+    });
+    if roots.is_empty() {
+        let why = found.errors.first().map(ToString::to_string);
+        return Err(why.unwrap_or_else(|| "it has none".to_owned()));
+    }
+    Ok(Arc::new(roots))
 }
 
 fn read_chain(path: &Path, wanted: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
@@ -163,10 +183,10 @@ fn pair(
         not_after: facts.not_after,
         certified: Arc::new(certified),
     };
-    let doubts = doubts(&certificate, now);
     Ok(Pair {
+        doubts: doubts(&certificate, now),
+        nameless: nameless(&certificate),
         certificate,
-        doubts,
     })
 }
 
@@ -210,12 +230,6 @@ fn doubts(certificate: &Certificate, now: i64) -> Vec<CertificateError> {
         let help = "renew it: new files are taken without a restart";
         doubts.push(CertificateError::of_certificate(what, Some(help)));
     }
-    if certificate.names.is_empty() {
-        let what = format!("{path} is good for no name: it has no DNS name among its SANs");
-        let help =
-            "clients do not look at the CN any more; ask for a certificate with subjectAltName";
-        doubts.push(CertificateError::of_certificate(what, Some(help)));
-    }
     if let Some(place) = x509::break_in(&certificate.certified.cert) {
         let what = format!(
             "the chain in {path} is broken: certificate {place} was not signed by certificate {}",
@@ -226,6 +240,16 @@ fn doubts(certificate: &Certificate, now: i64) -> Vec<CertificateError> {
         doubts.push(CertificateError::of_certificate(what, Some(help)));
     }
     doubts
+}
+
+fn nameless(certificate: &Certificate) -> Option<CertificateError> {
+    certificate.names.is_empty().then(|| {
+        let path = certificate.path.display();
+        let what = format!("{path} is good for no name: it has no DNS name among its SANs");
+        let help =
+            "clients do not look at the CN any more; ask for a certificate with subjectAltName";
+        CertificateError::of_certificate(what, Some(help))
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
 use super::Options;
@@ -16,7 +17,7 @@ use super::file::{self, FileError};
 use super::problem::Source;
 use super::raw::File;
 use super::raw::loose::{Field, List, Loose, Named};
-use super::raw::pool::Secret as RawSecret;
+use super::raw::pool::{Secret as RawSecret, Tls as RawPoolTls};
 use super::read::Document;
 use super::resolve::{self, Resolved};
 use super::secret::{self, Secret, SecretError, SecretSource};
@@ -27,9 +28,11 @@ use crate::plan::tls::Certificate;
 #[derive(Debug)]
 pub(crate) struct Outside {
     pub(crate) certificates: HashMap<CertificateSource, Result<Pair, Vec<CertificateError>>>,
-    /// Authorities that vouch for clients, by their file.
+    /// Authorities that vouch for clients or backends, by their file.
     pub(crate) authorities:
         HashMap<PathBuf, Result<Vec<CertificateDer<'static>>, CertificateError>>,
+    /// Those that the system trusts; absent if nobody asks for them.
+    pub(crate) system_roots: Option<Result<Arc<RootCertStore>, String>>,
     /// Certificates made here, by their names.
     pub(crate) self_signed: HashMap<Vec<String>, Result<Certificate, Made>>,
     pub(crate) names: Resolved,
@@ -63,6 +66,7 @@ impl Outside {
                 .into_iter()
                 .map(|path| (path.clone(), certificate::read_authorities(&path)))
                 .collect(),
+            system_roots: wanted.system_roots.then(certificate::system_roots),
             self_signed: wanted
                 .self_signed
                 .into_iter()
@@ -110,6 +114,7 @@ impl Outside {
 struct Wanted {
     certificates: Vec<CertificateSource>,
     authorities: BTreeSet<PathBuf>,
+    system_roots: bool,
     self_signed: BTreeSet<Vec<String>>,
     names: BTreeSet<String>,
     secrets: Vec<SecretSource>,
@@ -146,6 +151,9 @@ impl Wanted {
             let addresses = elements(&pool.backends).filter_map(|backend| right(&backend.address));
             self.names
                 .extend(addresses.filter(|address| is_name(address)).cloned());
+            if let Some(tls) = right(&pool.tls) {
+                self.add_pool_tls(tls, folder);
+            }
             let Some(sticky) = right(&pool.sticky) else {
                 continue;
             };
@@ -159,6 +167,19 @@ impl Wanted {
 }
 
 impl Wanted {
+    fn add_pool_tls(&mut self, tls: &RawPoolTls, folder: &Path) {
+        if let (Some(certificate), Some(key)) = (right(&tls.certificate), right(&tls.key)) {
+            self.certificates.push(CertificateSource {
+                certificate: folder.join(certificate),
+                key: folder.join(key),
+            });
+        }
+        let ca = right(&tls.ca).map(|ca| folder.join(ca));
+        let verify = right(&tls.verify).is_none_or(|verify| *verify);
+        self.system_roots |= verify && tls.ca.is_none();
+        self.authorities.extend(ca);
+    }
+
     fn add_served(&mut self, raw: &File, folder: &Path) {
         let of_listeners = tables(&raw.listeners).map(|listener| &listener.error_pages);
         let of_routes = elements(&raw.routes).map(|route| &route.error_pages);

@@ -77,7 +77,10 @@ fn read_pair(path: &Path, key: &Path) -> Result<(Certificate, Vec<String>), Vec<
         errors.into_iter().map(|error| error.what).collect()
     };
     match certificate::read(&source, unix_seconds()) {
-        Ok(pair) => Ok((pair.certificate, words(pair.doubts))),
+        Ok(mut pair) => {
+            pair.doubts.extend(pair.nameless);
+            Ok((pair.certificate, words(pair.doubts)))
+        }
         Err(errors) => Err(words(errors)),
     }
 }

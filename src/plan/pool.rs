@@ -1,8 +1,14 @@
 //! Pools: backends with a strategy, stickiness and deadlines.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+
+use super::tls::Certificate;
 use crate::backend::Address;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
@@ -23,6 +29,8 @@ pub struct Pool {
     pub timeouts: PoolTimeouts,
     /// What is spoken with its backends.
     pub protocol: Protocol,
+    /// TLS towards its backends, if it is spoken.
+    pub tls: Option<Arc<PoolTls>>,
     /// How requests look to its backends.
     pub style: RequestStyle,
 }
@@ -35,6 +43,61 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 without TLS, by prior knowledge.
     H2c,
+    /// HTTP/2 over TLS; a backend that does not agree to it is a failure.
+    H2,
+    /// Over TLS, what each backend agrees to (RFC 7301): HTTP/2 rather than HTTP/1.1.
+    Auto,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Http1, Self::H2c, Self::H2, Self::Auto];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http/1.1",
+            Self::H2c => "h2c",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// TLS towards the backends of a pool.
+#[derive(Clone)]
+pub struct PoolTls {
+    /// The file of the authorities that vouch for backends; absent if those of the system do.
+    pub ca: Option<PathBuf>,
+    /// The authorities; none if backends are not verified.
+    pub roots: Arc<RootCertStore>,
+    /// What is shown to backends that ask for a certificate.
+    pub client: Option<Certificate>,
+    /// Whether backends have to show who they are.
+    pub verify: bool,
+    /// All of this as the library takes it; what differs from backend to backend is added to copies of it.
+    pub config: Arc<ClientConfig>,
+}
+
+/// The configuration is made of the rest.
+impl PartialEq for PoolTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.ca == other.ca
+            && self.verify == other.verify
+            && self.client == other.client
+            && self.roots.roots == other.roots.roots
+    }
+}
+
+impl fmt::Debug for PoolTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolTls")
+            .field("ca", &self.ca)
+            .field("client", &self.client)
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A backend as the operator wants it.
@@ -44,6 +107,8 @@ pub struct BackendPlan {
     pub address: Address,
     /// What hash and cookie know it by: the id given, or the address as written.
     pub id: Arc<str>,
+    /// What its certificate has to be good for; absent without TLS.
+    pub server_name: Option<ServerName<'static>>,
     /// Its share; 0 for no new traffic.
     pub weight: u32,
 }

@@ -86,7 +86,8 @@ impl Failure {
             | Cause::ConnectTimeout
             | Cause::Protocol
             | Cause::Reset
-            | Cause::ResponseTimeout => Side::Upstream,
+            | Cause::ResponseTimeout
+            | Cause::TlsFailed => Side::Upstream,
         }
     }
 
@@ -139,7 +140,8 @@ pub fn status(cause: Cause) -> StatusCode {
         | Cause::ConnectFailed
         | Cause::ConnectRefused
         | Cause::Protocol
-        | Cause::Reset => StatusCode::BAD_GATEWAY,
+        | Cause::Reset
+        | Cause::TlsFailed => StatusCode::BAD_GATEWAY,
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
             timeouts: pool.timeouts,
             case: pool.style.case,
             protocol: pool.protocol,
+            secure: pool.secure(slot),
             fresh,
             begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
         };

@@ -22,7 +22,7 @@ pub(super) fn wanted(
 ) -> Option<Wanted> {
     let protocols = hop_by_hop::upgrade(head)?;
     let has_body = body.is_some_and(|body| !matches!(body.length(), Length::Absent { .. }));
-    if has_body || pool.protocol != Protocol::Http1 {
+    if has_body || !matches!(pool.protocol, Protocol::Http1 | Protocol::Auto) {
         return None;
     }
     grammar::elements(protocols)

@@ -336,7 +336,8 @@ fn after(connection: &mut Connection<'_>, outcome: Outcome) -> Next {
             Next::Again(at)
         }
         Outcome::Close
-            if connection.input.buffer.is_empty() && connection.wire.borrow().stream.is_quiet() =>
+            if connection.input.buffer.is_empty()
+                && connection.wire.borrow_mut().stream.is_quiet() =>
         {
             Next::Close
         }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::pool::Pool;
 use super::registry::{Registry, RouteMeterTable};
+use super::secure::Settings;
 use super::{Alive, Snapshot};
-use crate::backend::BackendKey;
+use crate::backend::{BackendKey, Secure};
+use crate::plan::pool::PoolTls;
 use crate::plan::{self, Plan};
 use crate::route::RouteTable;
 use crate::strategy::{self, Member, Members, Sticky, Strategy, placement};
@@ -85,7 +87,24 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         sticky: plan.sticky.clone(),
         timeouts: plan.timeouts,
         protocol: plan.protocol,
+        tls: plan.tls.as_ref().map(|tls| secure(plan, tls, registry)),
         style: plan.style,
         meters: registry.pool_meters(&plan.name),
     }
+}
+
+/// TLS with each backend of a pool.
+fn secure(plan: &plan::Pool, tls: &Arc<PoolTls>, registry: &Registry) -> Box<[Arc<Secure>]> {
+    // A plan with TLS has a name for each of them.
+    let names = plan.backends.iter().filter_map(|backend| {
+        let key = BackendKey {
+            pool: Arc::clone(&plan.name),
+            address: backend.address.clone(),
+        };
+        Some(registry.secure(
+            key,
+            Settings::new(tls, plan.protocol, backend.server_name.clone()?),
+        ))
+    });
+    names.collect()
 }

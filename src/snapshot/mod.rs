@@ -5,7 +5,8 @@
 //! without a lock and without touching a count that other workers touch.
 //!
 //! In reading order: [`assemble`] (plan and live state become a snapshot), [`registry`] (live state that
-//! survives: backends, cursors, meters), [`pool`] (members and strategy), [`view`] (one worker's handle on one
+//! survives: backends, cursors, meters), [`pool`] (members and strategy), `secure` (TLS with
+//! backends), [`view`] (one worker's handle on one
 //! generation; picks and claims in one step).
 //!
 //! Deliberately absent: input and output of any kind. A snapshot is made off the path and only read on it.
@@ -13,6 +14,7 @@
 mod assemble;
 pub mod pool;
 pub mod registry;
+mod secure;
 pub mod view;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Secure};
 use crate::plan::pool::{PoolTimeouts, Protocol, RequestStyle};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
@@ -22,6 +22,8 @@ pub struct Pool {
     pub timeouts: PoolTimeouts,
     /// What is spoken with its backends.
     pub protocol: Protocol,
+    /// TLS with each of its members, in their order; absent if it is not spoken.
+    pub(super) tls: Option<Box<[Arc<Secure>]>>,
     /// How requests look to its backends.
     pub style: RequestStyle,
     /// Counters of the pool.
@@ -32,5 +34,10 @@ impl Pool {
     /// The backend of a member.
     pub fn backend(&self, slot: Slot) -> &Arc<Backend> {
         &self.members.get(slot).backend
+    }
+
+    /// TLS with a member, if it is spoken.
+    pub fn secure(&self, slot: Slot) -> Option<&Arc<Secure>> {
+        self.tls.as_ref()?.get(slot.0 as usize)
     }
 }

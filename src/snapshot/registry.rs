@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use ahash::RandomState;
 use dashmap::DashMap;
 
-use crate::backend::{Backend, BackendKey};
+use super::secure::{Secured, Settings};
+use crate::backend::{Backend, BackendKey, Secure};
 use crate::plan::Listener;
 use crate::strategy::Cursor;
 use crate::telemetry::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters};
@@ -25,6 +26,7 @@ pub struct Registry {
     seed: u64,
     numbers: AtomicU32,
     backends: Adopted<BackendKey, Backend>,
+    secured: Secured,
     cursors: Adopted<Arc<str>, Cursor>,
     pools: Adopted<Arc<str>, PoolMeters>,
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
@@ -41,6 +43,7 @@ impl Registry {
             seed,
             numbers: AtomicU32::new(0),
             backends: Adopted::default(),
+            secured: Secured::default(),
             cursors: Adopted::default(),
             pools: Adopted::default(),
             routes: Adopted::default(),
@@ -65,10 +68,16 @@ impl Registry {
     /// Clears the names of what is gone.
     pub fn sweep(&self) {
         self.backends.sweep();
+        self.secured.sweep();
         self.cursors.sweep();
         self.pools.sweep();
         self.routes.sweep();
         self.listeners.sweep();
+    }
+
+    /// TLS with a backend by these settings, living or new.
+    pub(super) fn secure(&self, key: BackendKey, settings: Settings) -> Arc<Secure> {
+        self.secured.adopt(key, settings)
     }
 
     pub(super) fn cursor(&self, pool: &Arc<str>) -> Arc<Cursor> {

@@ -103,6 +103,9 @@ causes! {
     ConnectFailed "connect-failed":
         "no connection to the backend came about, for another reason than refusal or time",
         "read the reason in the operator's log; often a route, an address or permissions of a socket file are missing";
+    TlsFailed "tls-failed":
+        "the connection to the backend stands, but no TLS came about: its certificate is not good, or one side refused",
+        "read the reason in the operator's log; correct the certificate of the backend, or `tls` of the pool";
     Reset "reset":
         "the backend reset the connection before its response head was complete",
         "look into the backend's log for a crash or a restart at that time";
@@ -165,6 +168,7 @@ mod tests {
                 "connect-refused",
                 "connect-timeout",
                 "connect-failed",
+                "tls-failed",
                 "reset",
                 "closed",
                 "protocol",

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Secure};
 use crate::telemetry::BackendCells;
 use crate::worker::{Buffer, Descriptor, Output, Stream, Timer, Worker};
 
@@ -16,6 +16,8 @@ pub struct Connection {
     pub(super) timer: Timer,
     pub(super) backend: Arc<Backend>,
     pub(super) worker: Rc<Worker>,
+    /// TLS with the backend as it was when the connection was made.
+    pub(super) secure: Option<Arc<Secure>>,
     /// Whether it has carried an exchange before this one.
     pub(super) reused: bool,
     use_now: Use,
@@ -33,7 +35,7 @@ impl Connection {
     /// A new connection, in use.
     pub(super) fn new(
         (stream, descriptor): (Stream, Descriptor),
-        backend: Arc<Backend>,
+        (backend, secure): (Arc<Backend>, Option<Arc<Secure>>),
         worker: &Rc<Worker>,
         timer: Timer,
     ) -> Box<Self> {
@@ -44,6 +46,7 @@ impl Connection {
             timer,
             backend,
             worker: Rc::clone(worker),
+            secure,
             reused: false,
             use_now: Use::Active,
             _descriptor: descriptor,
@@ -86,6 +89,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.stream.say_goodbye();
         self.gauge_of(self.use_now, -1);
         self.worker.buffers().take_back(&mut self.input);
     }

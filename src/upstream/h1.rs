@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::response::H1Body;
 use super::upload::Uploading;
-use super::{Attempt, Connection, SendError, Store};
+use super::{Attempt, Connection, SendError, Store, tls};
 use crate::h1::{self, HeadScan, Limits, write};
 use crate::message::body::{Body, BodyFailure, Length, RequestBody};
 use crate::message::framing::{self, Framing};
@@ -72,11 +72,21 @@ pub(super) async fn exchange<'c>(
                 Err((cause, upload)) => Err((broken(cause, false), upload.into_body())),
             }
         }
+        Err(cause @ Cause::TlsFailed) => Err((refused(cause), upload.into_body())),
         Err(cause) => {
             let ended = matches!(cause, Cause::Closed | Cause::Reset);
             let stale = connection.reused && !heard && ended;
             Err((broken(cause, stale), upload.into_body()))
         }
+    }
+}
+
+/// The handshake was not over after all: nobody has looked at the request.
+fn refused(cause: Cause) -> SendError {
+    SendError {
+        cause,
+        sent: false,
+        stale: false,
     }
 }
 
@@ -215,7 +225,7 @@ impl Sending<'_> {
                 Cause::Closed
             })),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(cause_of_read(&error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.cause_of_read(connection, &error))),
             Poll::Pending => {
                 if connection.input.is_empty() {
                     buffers.take_back(&mut connection.input);
@@ -232,16 +242,24 @@ impl Sending<'_> {
         }
     }
 
+    fn cause_of_read(&self, connection: &Connection, error: &io::Error) -> Cause {
+        if let (Some(secure), false) = (&connection.secure, self.heard || connection.reused)
+            && let Some(reason) = tls::refusal(error)
+        {
+            tls::tell(&connection.backend, secure, &reason);
+            return Cause::TlsFailed;
+        }
+        match error.kind() {
+            io::ErrorKind::TimedOut => Cause::ResponseTimeout,
+            // An end of the connection that TLS did not announce.
+            io::ErrorKind::UnexpectedEof if !self.heard => Cause::Closed,
+            _ => Cause::Reset,
+        }
+    }
+
     /// Whether the backend cannot answer yet because the client has not sent all of its request.
     fn waits_for_client(&self) -> bool {
         self.waited && (self.heard || !self.needs_leave)
-    }
-}
-
-fn cause_of_read(error: &io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Cause::ResponseTimeout,
-        _ => Cause::Reset,
     }
 }
 

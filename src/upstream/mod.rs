@@ -5,7 +5,8 @@
 //! the rest of the upload; or a [`SendError`] that says what a retry must know: was anything sent, and was
 //! the connection a reused one.
 //!
-//! In reading order: `store` (idle connections of one worker), [`connect`] (new ones), `connection`
+//! In reading order: `store` (idle connections of one worker), [`connect`] (new ones), `tls` (the same with TLS),
+//! `connection`
 //! (one connection and its counts), `upload` (a request's body on its way), `response` (the response's
 //! body), `h1` (an exchange).
 //!
@@ -17,6 +18,7 @@ mod h1;
 mod h2;
 mod response;
 mod store;
+mod tls;
 mod upload;
 
 use std::future::{Future, poll_fn};
@@ -33,12 +35,14 @@ pub use h2::{H2Body, Lines};
 pub use response::H1Body;
 pub use store::Store;
 
-use crate::backend::Backend;
+use crate::backend::secure::Agreed;
+use crate::backend::{Backend, Secure};
 use crate::message::FieldCase;
 use crate::message::Head;
 use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
 };
+use crate::message::hop_by_hop;
 use crate::plan::pool::{PoolTimeouts, Protocol};
 use crate::telemetry::Cause;
 use crate::worker::{Descriptor, Descriptors, Stream, Timer, Worker};
@@ -70,12 +74,59 @@ pub struct Attempt<'a> {
     pub timeouts: PoolTimeouts,
     /// What is spoken with it.
     pub protocol: Protocol,
+    /// TLS with it, if it is spoken.
+    pub secure: Option<&'a Arc<Secure>>,
     /// In which case it wants field names.
     pub case: FieldCase,
     /// Whether only a new connection will do, because a reused one has just failed.
     pub fresh: bool,
     /// When it began.
     pub begun: Instant,
+}
+
+impl Attempt<'_> {
+    /// What the backend will speak, if it is known.
+    fn agreed(&self) -> Option<Agreed> {
+        match self.protocol {
+            Protocol::Http1 => Some(Agreed::Http1),
+            Protocol::H2c | Protocol::H2 => Some(Agreed::H2),
+            Protocol::Auto => self.secure?.agreed(),
+        }
+    }
+
+    /// Whether HTTP/2 is spoken on a new connection.
+    fn is_h2(&self, stream: &Stream) -> Result<bool, Cause> {
+        let h2 = stream.speaks_http2();
+        match (self.protocol, self.secure) {
+            (Protocol::Http1, _) => Ok(false),
+            (Protocol::H2c, _) => Ok(true),
+            (Protocol::H2, Some(secure)) if !h2 => {
+                tls::tell(self.backend, secure, "the backend does not speak HTTP/2");
+                Err(Cause::TlsFailed)
+            }
+            (Protocol::H2 | Protocol::Auto, Some(secure)) => {
+                secure.note(if h2 { Agreed::H2 } else { Agreed::Http1 });
+                Ok(h2)
+            }
+            (Protocol::H2 | Protocol::Auto, None) => Ok(false),
+        }
+    }
+}
+
+/// A way to a backend.
+enum Way {
+    /// For one exchange at a time.
+    Own(Box<Connection>),
+    /// For many.
+    Shared(Rc<h2::Shared>),
+}
+
+fn unsent(cause: Cause) -> SendError {
+    SendError {
+        cause,
+        sent: false,
+        stale: false,
+    }
 }
 
 /// A response whose head is complete.
@@ -132,65 +183,85 @@ impl Upstream {
         &self.lines
     }
 
-    /// A connection with room for one more request, and how long connecting took.
-    async fn shared(&self, attempt: &Attempt<'_>) -> Result<(Rc<h2::Shared>, Duration), Cause> {
+    /// A way to the backend that is there, or a new one; and how long connecting took. One that speaks HTTP/2 is waited
+    /// for if somebody else is connecting, for it will carry both.
+    async fn reach(&self, attempt: &Attempt<'_>) -> Result<(Way, Duration), Cause> {
         let begun = Instant::now();
         let line = self.lines.to(attempt.backend);
         let mut timer = None;
         loop {
-            if let Some(shared) = line.with_room() {
-                return Ok((shared, begun.elapsed()));
+            let agreed = attempt.agreed();
+            if agreed != Some(Agreed::Http1)
+                && let Some(shared) = line.with_room(attempt.secure)
+            {
+                return Ok((Way::Shared(shared), begun.elapsed()));
+            }
+            if agreed != Some(Agreed::H2)
+                && !attempt.fresh
+                && let Some(connection) =
+                    self.store
+                        .take(attempt.backend, attempt.secure, attempt.begun)
+            {
+                return Ok((Way::Own(connection), begun.elapsed()));
             }
             let timer = timer.get_or_insert_with(|| {
                 let timer = self.worker.timer();
                 timer.set(begun + attempt.timeouts.connect);
                 timer
             });
-            let Some(dialling) = line.dial() else {
+            let dialling = if agreed == Some(Agreed::Http1) {
+                None
+            } else if let Some(dialling) = line.dial() {
+                Some(dialling)
+            } else {
                 line.dialled(timer).await?;
                 continue;
             };
-            let connected = self.new_connection(attempt, timer).await?;
+            let connected = self.new_connection(attempt, false, timer).await?;
             let timer = self.worker.timer();
             timer.set(begun + attempt.timeouts.connect);
+            let whose = (attempt.backend, attempt.secure);
+            if !attempt.is_h2(&connected.0)? {
+                let whose = (Arc::clone(attempt.backend), attempt.secure.cloned());
+                let connection = Connection::new(connected, whose, &self.worker, timer);
+                return Ok((Way::Own(connection), begun.elapsed()));
+            }
             let keep = attempt.timeouts.idle;
-            let shared =
-                h2::Shared::begin(connected, attempt.backend, &self.worker, keep, timer).await?;
+            let shared = h2::Shared::begin(connected, whose, &self.worker, keep, timer).await?;
             line.add(&shared);
             drop(dialling);
-            return Ok((shared, begun.elapsed()));
+            return Ok((Way::Shared(shared), begun.elapsed()));
         }
     }
 
+    /// A connection for one exchange at a time.
     async fn connection(
         &self,
         attempt: &Attempt<'_>,
     ) -> Result<(Box<Connection>, Duration), SendError> {
         if !attempt.fresh
-            && let Some(connection) = self.store.take(attempt.backend, attempt.begun)
+            && let Some(connection) =
+                self.store
+                    .take(attempt.backend, attempt.secure, attempt.begun)
         {
             return Ok((connection, Duration::ZERO));
         }
         let begun = Instant::now();
         let timer = self.worker.timer();
         timer.set(begun + attempt.timeouts.connect);
-        let connected = self.new_connection(attempt, &timer).await;
-        match connected {
-            Ok(both) => Ok((
-                Connection::new(both, Arc::clone(attempt.backend), &self.worker, timer),
-                begun.elapsed(),
-            )),
-            Err(cause) => Err(SendError {
-                cause,
-                sent: false,
-                stale: false,
-            }),
-        }
+        let both = self
+            .new_connection(attempt, true, &timer)
+            .await
+            .map_err(unsent)?;
+        let whose = (Arc::clone(attempt.backend), attempt.secure.cloned());
+        let connection = Connection::new(both, whose, &self.worker, timer);
+        Ok((connection, begun.elapsed()))
     }
 
     async fn new_connection(
         &self,
         attempt: &Attempt<'_>,
+        only_http1: bool,
         timer: &Timer,
     ) -> Result<(Stream, Descriptor), Cause> {
         let address = attempt.backend.address();
@@ -201,6 +272,14 @@ impl Upstream {
                 connect::connect(address, timer).await?
             }
             result => result?,
+        };
+        let stream = match (stream, attempt.secure) {
+            (Stream::Tcp(stream), Some(secure)) => {
+                let whom = (&**attempt.backend, secure);
+                // Boxed: it is not to make the futures of those without TLS larger.
+                Box::pin(tls::handshake(stream, whom, only_http1, timer)).await?
+            }
+            (stream, _) => stream,
         };
         Ok((stream, descriptor))
     }
@@ -238,28 +317,36 @@ impl Transport for Upstream {
     ) -> Sent<'c, BackendBody<'c>> {
         match attempt.protocol {
             Protocol::Http1 => self.send_by_h1(&attempt, head, body).await,
+            // Only HTTP/1.1 has that.
+            Protocol::Auto if hop_by_hop::upgrade(head).is_some() => {
+                Box::pin(self.send_by_h1(&attempt, head, body)).await
+            }
             // Boxed: it is not to make the futures of all others larger.
-            Protocol::H2c => Box::pin(self.send_by_h2(&attempt, head, body)).await,
+            Protocol::H2c | Protocol::H2 | Protocol::Auto => {
+                Box::pin(self.send_by_agreement(&attempt, head, body)).await
+            }
         }
     }
 }
 
 impl Upstream {
-    async fn send_by_h2<'c>(
+    /// By HTTP/2, or by what the backend agrees to.
+    async fn send_by_agreement<'c>(
         &self,
         attempt: &Attempt<'_>,
         head: &Head,
         body: RequestBody<'c>,
     ) -> Sent<'c, BackendBody<'c>> {
-        let (shared, connecting) = match self.shared(attempt).await {
+        let (way, connecting) = match self.reach(attempt).await {
             Ok(both) => both,
-            Err(cause) => {
-                let error = SendError {
-                    cause,
-                    sent: false,
-                    stale: false,
-                };
-                return Err((error, body));
+            Err(cause) => return Err((unsent(cause), body)),
+        };
+        let shared = match way {
+            Way::Shared(shared) => shared,
+            Way::Own(connection) => {
+                return self
+                    .send_on((connection, connecting), attempt, head, body)
+                    .await;
             }
         };
         let sent = attempt.begun + connecting;
@@ -278,18 +365,26 @@ impl Upstream {
         body: RequestBody<'c>,
     ) -> Sent<'c, BackendBody<'c>> {
         match self.connection(attempt).await {
-            Ok((connection, connecting)) => {
-                let sent = attempt.begun + connecting;
-                let (head, body) =
-                    h1::exchange(connection, &self.store, (attempt, sent), head, body).await?;
-                Ok(Response {
-                    head,
-                    body: BackendBody::H1(body),
-                    connecting,
-                })
-            }
+            Ok(both) => self.send_on(both, attempt, head, body).await,
             Err(error) => Err((error, body)),
         }
+    }
+
+    async fn send_on<'c>(
+        &self,
+        (connection, connecting): (Box<Connection>, Duration),
+        attempt: &Attempt<'_>,
+        head: &Head,
+        body: RequestBody<'c>,
+    ) -> Sent<'c, BackendBody<'c>> {
+        let sent = attempt.begun + connecting;
+        let (head, body) =
+            h1::exchange(connection, &self.store, (attempt, sent), head, body).await?;
+        Ok(Response {
+            head,
+            body: BackendBody::H1(body),
+            connecting,
+        })
     }
 }
 

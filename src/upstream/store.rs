@@ -14,7 +14,7 @@ use ahash::RandomState;
 use tokio::time::Instant;
 
 use super::Connection;
-use crate::backend::Backend;
+use crate::backend::{Backend, Secure};
 use crate::worker::{Descriptors, Worker};
 
 /// Idle connections, by backend.
@@ -46,8 +46,13 @@ impl Store {
     }
 
     /// Takes the connection used last, if there is one that still stands and is not too old by now: the
-    /// sweep comes now and then, and the backend may be about to close it.
-    pub(super) fn take(&self, backend: &Backend, now: Instant) -> Option<Box<Connection>> {
+    /// sweep comes now and then, and the backend may be about to close it. One of other settings of TLS is closed.
+    pub(super) fn take(
+        &self,
+        backend: &Backend,
+        secure: Option<&Arc<Secure>>,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&backend.number())?;
         while let Some(idle) = connections.pop() {
@@ -57,7 +62,8 @@ impl Store {
                 ..
             } = idle;
             self.count.set(self.count.get() - 1);
-            if until > now && stands(&connection) {
+            if until > now && is_same(connection.secure.as_ref(), secure) && stands(&mut connection)
+            {
                 connection.wake();
                 return Some(connection);
             }
@@ -98,7 +104,9 @@ impl Store {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, connections| {
             gone.extend(connections.extract_if(.., |idle| {
-                idle.until <= now || !stands(&idle.connection) || !wanted(&idle.connection.backend)
+                idle.until <= now
+                    || !stands(&mut idle.connection)
+                    || !wanted(&idle.connection.backend)
             }));
             !connections.is_empty()
         });
@@ -150,8 +158,13 @@ impl Store {
 }
 
 /// Whether the backend has kept the connection open and silent.
-fn stands(connection: &Connection) -> bool {
+fn stands(connection: &mut Connection) -> bool {
     connection.stream.is_quiet()
+}
+
+/// Whether a connection of the one setting of TLS serves where the other is wanted.
+pub(super) fn is_same(one: Option<&Arc<Secure>>, other: Option<&Arc<Secure>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 #[cfg(test)]
@@ -187,13 +200,14 @@ mod tests {
             let (near, far) = UnixStream::pair().unwrap();
             let worker = &self.store.worker;
             let both = (Stream::Unix(near), self.descriptors.enter());
-            let connection = Connection::new(both, Arc::clone(backend), worker, worker.timer());
+            let whose = (Arc::clone(backend), None);
+            let connection = Connection::new(both, whose, worker, worker.timer());
             self.store.put(connection, keep);
             far
         }
 
         fn take(&self, backend: &Backend) -> Option<Box<Connection>> {
-            self.store.take(backend, Instant::now())
+            self.store.take(backend, None, Instant::now())
         }
 
         /// Lets the runtime see what has come.

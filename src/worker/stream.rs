@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
@@ -190,9 +190,31 @@ impl Stream {
 
     /// Whether it is known at once that the peer is silent and there; costs no system call if it is. Not by
     /// polling: a task that has used up its budget is told that everything is pending.
-    pub fn is_quiet(&self) -> bool {
-        self.look()
-            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    pub fn is_quiet(&mut self) -> bool {
+        let is_silent = self
+            .look()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        is_silent && !self.holds_bytes()
+    }
+
+    /// Whether a TLS session has bytes for us that are no longer in the socket, or will have none any more.
+    fn holds_bytes(&mut self) -> bool {
+        let Self::Tls(stream) = self else {
+            return false;
+        };
+        let state = match &mut **stream {
+            TlsStream::Client(stream) => stream.get_mut().1.process_new_packets(),
+            TlsStream::Server(stream) => stream.get_mut().1.process_new_packets(),
+        };
+        !state.is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
+    }
+
+    /// Tells the peer of a TLS session that it ends here, if that goes out at once: without it an end could be a cut.
+    pub fn say_goodbye(&mut self) {
+        if let Self::Tls(stream) = self {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut **stream).poll_shutdown(&mut cx);
+        }
     }
 
     /// Whether the connection has failed, whatever lies unread in it; one system call.
@@ -273,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn whether_a_peer_is_quiet_is_known_without_budget() {
         let (stream, peer) = UnixStream::pair().unwrap();
-        let stream = Stream::Unix(stream);
+        let mut stream = Stream::Unix(stream);
         assert!(stream.is_quiet());
         drop(peer);
         poll_fn(|cx| stream.poll_peer(cx)).await;

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
 //! [`process`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
-//! [`page`], [`pool`], [`sticky`]; here what goes over all files: names and addresses that
+//! [`page`], [`pool`] with [`pool_tls`], [`sticky`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
@@ -18,6 +18,7 @@ mod fields;
 mod listener;
 mod page;
 mod pool;
+mod pool_tls;
 mod process;
 mod route;
 mod scope;

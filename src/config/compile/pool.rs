@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::address::{self, BackendAddress, Example};
+use super::pool_tls::{self, ServerNames};
 use super::scope::{Given, Zero, unknown_word};
 use super::sticky::sticky;
 use crate::backend::Address;
@@ -13,7 +14,7 @@ use crate::config::raw::pool as raw;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::strategy::Spec;
 
 /// Compiles a pool. `names` gets the places of names that were resolved.
@@ -24,15 +25,20 @@ pub(super) fn pool<'a>(
     names: &mut Vec<Given<'a, String>>,
 ) -> Pool {
     let Given { value, scope, .. } = given;
+    let tls = scope.get("tls", &value.tls);
+    let server_names = tls.as_ref().map(pool_tls::server_names);
     Pool {
         name: Arc::from(name),
         strategy: strategy(given),
-        backends: backends(name, given, outside, names),
+        backends: backends(name, given, server_names, outside, names),
         sticky: scope
             .get("sticky", &value.sticky)
             .map(|written| sticky(&written, outside)),
         timeouts: timeouts(scope.get("timeouts", &value.timeouts)),
-        protocol: scope.word("protocol", &value.protocol, Protocol::default(), &PROTOCOLS),
+        protocol: pool_tls::protocol(given),
+        tls: tls
+            .and_then(|tls| pool_tls::tls(&tls, outside))
+            .map(Arc::new),
         style: style(given),
     }
 }
@@ -108,6 +114,7 @@ fn hash(given: &Given<'_, raw::Pool>, strategy: &str) -> (u8, u8) {
 fn backends<'a>(
     pool: &str,
     given: &Given<'a, raw::Pool>,
+    server_names: Option<ServerNames>,
     outside: &Outside,
     names: &mut Vec<Given<'a, String>>,
 ) -> Vec<BackendPlan> {
@@ -129,6 +136,7 @@ fn backends<'a>(
         plans: Vec::new(),
         addresses: HashMap::new(),
         ids: HashMap::new(),
+        server_names,
     };
     for backend in list.elements() {
         gathered.add(&backend, outside, names);
@@ -151,6 +159,8 @@ struct Gathered<'a> {
     plans: Vec<BackendPlan>,
     addresses: HashMap<Address, Mark<'a>>,
     ids: HashMap<Arc<str>, Mark<'a>>,
+    /// How backends are called in their certificates, if they have to show any.
+    server_names: Option<ServerNames>,
 }
 
 impl<'a> Gathered<'a> {
@@ -208,8 +218,12 @@ impl<'a> Gathered<'a> {
             }
             self.ids.insert(Arc::clone(&id_text), mark);
             self.addresses.insert(address.clone(), written.mark());
+            let server_name = self.server_names.as_ref();
+            let server_name =
+                server_name.and_then(|names| pool_tls::server_name(names, &written, &address));
             self.plans.push(BackendPlan {
                 address,
+                server_name,
                 id: id_text,
                 weight,
             });
@@ -280,5 +294,3 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {
         tunnel: scope.duration("tunnel", &value.tunnel, raw::TUNNEL_TIMEOUT, Zero::Refused),
     }
 }
-
-const PROTOCOLS: [(&str, Protocol); 2] = [("http/1.1", Protocol::Http1), ("h2c", Protocol::H2c)];

@@ -1,10 +1,11 @@
 //! `[listeners.*.tls]`.
 
-use super::scope::Given;
+use super::scope::{Given, Scope};
 use crate::config::certificate::{Blame, CertificateError, CertificateSource};
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
 use crate::config::raw::listener as raw;
+use crate::config::raw::loose::Field;
 use crate::plan::listener::ListenAddress;
 use crate::plan::tls::{Certificate, ClientCertificates, ClientMode, Tls, TlsVersion};
 
@@ -45,7 +46,7 @@ fn certificates(given: &Given<'_, raw::Tls>, outside: &Outside) -> Vec<Certifica
     }
     let mut read: Vec<Certificate> = Vec::new();
     for pair in &pairs {
-        let Some(certificate) = certificate(pair, outside) else {
+        let Some(certificate) = certificate_of_listener(pair, outside) else {
             continue;
         };
         if let Some(first) = read.iter().find(|first| hides(first, &certificate)) {
@@ -68,7 +69,10 @@ fn hides(first: &Certificate, second: &Certificate) -> bool {
     kind(first) == kind(second) && second.names.iter().all(|name| first.names.contains(name))
 }
 
-fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option<Certificate> {
+fn certificate_of_listener(
+    given: &Given<'_, raw::Certificate>,
+    outside: &Outside,
+) -> Option<Certificate> {
     let Given { value, scope, .. } = given;
     for (key, absent) in [
         ("certificate", value.certificate.is_none()),
@@ -81,8 +85,30 @@ fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option
             );
         }
     }
-    let certificate = scope.get("certificate", &value.certificate);
-    let key = scope.get("key", &value.key);
+    pair(
+        scope,
+        (&value.certificate, &value.key),
+        Names::Needed,
+        outside,
+    )
+}
+
+/// Whether a certificate is of use without a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    Needed,
+    NotNeeded,
+}
+
+/// A certificate and its key by the keys `certificate` and `key` of a table; what is wrong with them is told.
+pub(super) fn pair<'a>(
+    scope: &Scope<'a>,
+    (certificate, key): (&'a Field<String>, &'a Field<String>),
+    names: Names,
+    outside: &Outside,
+) -> Option<Certificate> {
+    let certificate = scope.get("certificate", certificate);
+    let key = scope.get("key", key);
     let (certificate, key) = (certificate?, key?);
     let report = |error: &CertificateError, finding: Finding<'_>| {
         let finding = match &error.help {
@@ -100,7 +126,8 @@ fn certificate(given: &Given<'_, raw::Certificate>, outside: &Outside) -> Option
     };
     match outside.certificates.get(&source)? {
         Ok(pair) => {
-            for doubt in &pair.doubts {
+            let nameless = pair.nameless.iter().filter(|_| names == Names::Needed);
+            for doubt in pair.doubts.iter().chain(nameless) {
                 report(doubt, Finding::warning(doubt.what.as_str()));
             }
             Some(pair.certificate.clone())

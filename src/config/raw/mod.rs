@@ -105,6 +105,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
             fields_of::<pool::Secret>()
         }
         ["pools", _, "timeouts"] => fields_of::<pool::Timeouts>(),
+        ["pools", _, "tls"] => fields_of::<pool::Tls>(),
         _ => &[],
     }
 }
@@ -116,7 +117,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
 pub(crate) fn is_for_later(path: &[&str]) -> bool {
     matches!(
         path,
-        ["admin", "token_file" | "tls"] | ["pools", _, "health" | "retry" | "tls"]
+        ["admin", "token_file" | "tls"] | ["pools", _, "health" | "retry"]
     )
 }
 
@@ -144,7 +145,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 24] = [
+        let tables: [&[&str]; 25] = [
             &[],
             &["server"],
             &["server", "shutdown"],
@@ -169,6 +170,7 @@ mod tests {
             &["pools", "*", "backends", "*"],
             &["pools", "*", "sticky"],
             &["pools", "*", "sticky", "secret"],
+            &["pools", "*", "tls"],
         ];
         for table in tables {
             let keys = known_keys(table);

@@ -15,6 +15,7 @@ pub(crate) struct Pool {
     pub(crate) sticky: Field<Sticky>,
     pub(crate) timeouts: Field<Timeouts>,
     pub(crate) protocol: Field<String>,
+    pub(crate) tls: Field<Tls>,
     pub(crate) header_case: Field<String>,
     pub(crate) forwarded: Field<String>,
     pub(crate) via: Field<bool>,
@@ -65,7 +66,17 @@ pub(crate) struct Timeouts {
     pub(crate) tunnel: Field<String>,
 }
 
-tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts,);
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Tls {
+    pub(crate) ca: Field<String>,
+    pub(crate) server_name: Field<String>,
+    pub(crate) certificate: Field<String>,
+    pub(crate) key: Field<String>,
+    pub(crate) verify: Field<bool>,
+}
+
+tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls,);
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.
 pub(crate) const STRATEGY: &str = "round-robin";
@@ -81,5 +92,7 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// RFC 9110 section 7.6.3 demands it of a gateway, and it is how a balancer among its own backends is found.
 pub(crate) const VIA: bool = true;
+/// TLS that anybody can pretend to hides from those who only listen.
+pub(crate) const VERIFY: bool = true;
 /// Longer than applications let a WebSocket be silent, which ping each other every minute or so.
 pub(crate) const TUNNEL_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -1,10 +1,12 @@
 //! Differences of pools and their backends.
 
+use std::path::PathBuf;
+
 use super::{Change, Lines, Pair, Subject, duration_text, matched};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, PoolTls, RequestStyle};
 use crate::strategy::{Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
@@ -49,12 +51,9 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         ("timeouts.tunnel", tunnel, after.tunnel),
     ]);
     lines.compare("protocol", &old.protocol, &new.protocol, |protocol| {
-        let word = match protocol {
-            Protocol::Http1 => "http/1.1",
-            Protocol::H2c => "h2c",
-        };
-        word.to_owned()
+        protocol.as_str().to_owned()
     });
+    tls(old.tls.as_deref(), new.tls.as_deref(), lines);
     style(old.style, new.style, lines);
 }
 
@@ -88,6 +87,7 @@ fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
         address,
         id,
         weight,
+        server_name,
     } = old;
     lines.compare(
         &format!("weight of {address}"),
@@ -98,6 +98,49 @@ fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
     lines.compare(&format!("id of {address}"), id, &new.id, |id| {
         id.to_string()
     });
+    // Otherwise TLS came or went, which is said once.
+    if let (Some(old), Some(new)) = (server_name, &new.server_name) {
+        lines.compare(&format!("server name of {address}"), old, new, |name| {
+            name.to_str().into_owned()
+        });
+    }
+}
+
+fn tls(old: Option<&PoolTls>, new: Option<&PoolTls>, lines: &mut Lines<'_>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(_)) => return lines.say("tls added"),
+        (Some(_), None) => return lines.say("tls removed"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let PoolTls {
+        ca,
+        roots,
+        client,
+        verify,
+        config: _,
+    } = old;
+    let whose = |ca: &Option<PathBuf>| {
+        ca.as_ref().map_or_else(
+            || "that of the system".to_owned(),
+            |path| path.display().to_string(),
+        )
+    };
+    lines.compare("tls.verify", verify, &new.verify, bool::to_string);
+    lines.compare("tls.ca", ca, &new.ca, whose);
+    if *ca == new.ca && *verify == new.verify && roots.roots != new.roots.roots {
+        lines.say(format!("authorities in {} changed", whose(ca)));
+    }
+    match (client, &new.client) {
+        (None, Some(new)) => lines.say(format!("client certificate {} added", new.path.display())),
+        (Some(old), None) => {
+            lines.say(format!("client certificate {} removed", old.path.display()));
+        }
+        (Some(old), Some(new)) if old != new => {
+            lines.say(format!("client certificate {} changed", new.path.display()));
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
 }
 
 fn sticky(old: Option<&StickySpec>, new: Option<&StickySpec>, lines: &mut Lines<'_>) {

@@ -102,6 +102,7 @@ fn shop() -> Pool {
             tunnel: Duration::from_secs(3600),
         },
         protocol: Protocol::Http1,
+        tls: None,
         style: RequestStyle {
             case: FieldCase::Keep,
             forwarded: Words::XForwarded,
@@ -116,6 +117,7 @@ fn member(port: u16, weight: u32) -> BackendPlan {
         id: Arc::from(address.to_string()),
         address,
         weight,
+        server_name: None,
     }
 }
 

@@ -238,6 +238,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
         address: address.clone(),
         id: address.to_string().into(),
         weight: 1,
+        server_name: None,
     });
     let pool = Pool {
         name: "shop".into(),
@@ -251,6 +252,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             tunnel: Duration::from_secs(3600),
         },
         protocol: Protocol::Http1,
+        tls: None,
         style: RequestStyle {
             case: FieldCase::Keep,
             forwarded: Words::XForwarded,

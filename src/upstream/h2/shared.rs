@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::super::h1::LIMITS;
-use crate::backend::Backend;
+use super::super::store::is_same;
+use crate::backend::{Backend, Secure};
 use crate::telemetry::{BackendCells, Cause};
 use crate::worker::{Descriptor, Io, Stream, Timer, Worker};
 
@@ -47,7 +48,8 @@ pub(crate) struct Shared {
     used: Cell<bool>,
     /// Whether it takes no more.
     ended: Cell<bool>,
-    tls: bool,
+    /// TLS with the backend as it was when the connection was made.
+    secure: Option<Arc<Secure>>,
     /// The task that moves its frames.
     driver: RefCell<Option<Waker>>,
 }
@@ -87,10 +89,12 @@ impl Lines {
 
 impl Line {
     /// The first connection with room, so that few are full rather than many half empty.
-    pub(crate) fn with_room(&self) -> Option<Rc<Shared>> {
+    pub(crate) fn with_room(&self, secure: Option<&Arc<Secure>>) -> Option<Rc<Shared>> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|shared| !shared.ended.get());
-        connections.iter().find(|shared| shared.has_room()).cloned()
+        let fits =
+            |shared: &&Rc<Shared>| is_same(shared.secure.as_ref(), secure) && shared.has_room();
+        connections.iter().find(fits).cloned()
     }
 
     /// The right to connect, or a wait for whoever has it.
@@ -124,12 +128,11 @@ impl Shared {
     /// Speaks HTTP/2 on a new connection, and has its frames moved from now on.
     pub(crate) async fn begin(
         (stream, descriptor): (Stream, Descriptor),
-        backend: &Arc<Backend>,
+        (backend, secure): (&Arc<Backend>, Option<&Arc<Secure>>),
         worker: &Rc<Worker>,
         keep: Duration,
         timer: Timer,
     ) -> Result<Rc<Self>, Cause> {
-        let tls = matches!(stream, Stream::Tls(_));
         let mut handshake = std::pin::pin!(builder().handshake(Io::new(stream)));
         let (sender, connection) = poll_fn(|cx| match handshake.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(done.map_err(|_| Cause::ConnectFailed)),
@@ -141,7 +144,7 @@ impl Shared {
             streams: Cell::new(0),
             used: Cell::new(false),
             ended: Cell::new(false),
-            tls,
+            secure: secure.cloned(),
             driver: RefCell::new(None),
         });
         let counted = Counted::new(Arc::clone(backend), Rc::clone(worker));
@@ -174,7 +177,7 @@ impl Shared {
 
     /// Whether it is TLS.
     pub(super) fn is_tls(&self) -> bool {
-        self.tls
+        self.secure.is_some()
     }
 
     /// Puts no more requests on it. Those that are on it go on.
