@@ -121,6 +121,11 @@ enum Way {
     Shared(Rc<h2::Shared>),
 }
 
+/// How long somebody else's connecting was waited for; nothing if it was not.
+fn waited(timer: Option<&Timer>, begun: Instant) -> Duration {
+    timer.map_or(Duration::ZERO, |_| begun.elapsed())
+}
+
 fn unsent(cause: Cause) -> SendError {
     SendError {
         cause,
@@ -194,7 +199,7 @@ impl Upstream {
             if agreed != Some(Agreed::Http1)
                 && let Some(shared) = line.with_room(attempt.secure)
             {
-                return Ok((Way::Shared(shared), begun.elapsed()));
+                return Ok((Way::Shared(shared), waited(timer.as_ref(), begun)));
             }
             if agreed != Some(Agreed::H2)
                 && !attempt.fresh
@@ -202,7 +207,7 @@ impl Upstream {
                     self.store
                         .take(attempt.backend, attempt.secure, attempt.begun)
             {
-                return Ok((Way::Own(connection), begun.elapsed()));
+                return Ok((Way::Own(connection), waited(timer.as_ref(), begun)));
             }
             let timer = timer.get_or_insert_with(|| {
                 let timer = self.worker.timer();

@@ -51,33 +51,40 @@ pub(super) fn tell(backend: &Backend, secure: &Secure, reason: &str) {
 /// What a backend says that does not like our certificate. In TLS 1.3 it comes in place of the response, for our side of
 /// the handshake is over by then; the request has not been looked at.
 pub(super) fn refusal(error: &io::Error) -> Option<String> {
-    let Error::AlertReceived(alert) = inner(error)? else {
-        return None;
-    };
-    let is_of_certificate = matches!(
-        alert,
-        AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate
-    );
-    is_of_certificate.then(|| reason(error))
+    // The framing library keeps no more of an error than its text.
+    let text = error.to_string();
+    let refusal = OF_CERTIFICATE.map(Error::AlertReceived);
+    let refusal = refusal.iter().find(|refusal| refusal.to_string() == text)?;
+    Some(words(refusal))
 }
+
+/// What is said of certificates.
+const OF_CERTIFICATE: [AlertDescription; 9] = [
+    AlertDescription::AccessDenied,
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::HandshakeFailure,
+    AlertDescription::UnknownCA,
+    AlertDescription::UnsupportedCertificate,
+];
 
 /// Why there is no TLS, in words that say whose it is to correct.
 fn reason(error: &io::Error) -> String {
-    let Some(inner) = inner(error) else {
-        return match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the backend ended the handshake".to_owned(),
-            _ => format!("the connection broke: {error}"),
-        };
-    };
-    match inner {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    match (inner, error.kind()) {
+        (Some(inner), _) => words(inner),
+        (None, io::ErrorKind::UnexpectedEof) => "the backend ended the handshake".to_owned(),
+        (None, _) => format!("the connection broke: {error}"),
+    }
+}
+
+fn words(error: &Error) -> String {
+    match error {
         Error::AlertReceived(alert) => format!("the backend refused: {alert:?}"),
         Error::NoApplicationProtocol => "the backend does not speak the protocol".to_owned(),
         Error::InvalidMessage(_) => "the backend does not speak TLS".to_owned(),
@@ -98,8 +105,4 @@ fn reason(error: &io::Error) -> String {
         },
         other => other.to_string(),
     }
-}
-
-fn inner(error: &io::Error) -> Option<&Error> {
-    error.get_ref()?.downcast_ref()
 }

@@ -67,6 +67,7 @@ pub(super) async fn exchange<'c>(
         waited: false,
         heard: false,
         worker,
+        shared,
     };
     let got = poll_fn(|cx| sending.poll(cx)).await;
     let Sending { upload, heard, .. } = sending;
@@ -76,7 +77,17 @@ pub(super) async fn exchange<'c>(
             answer,
             H2Body::new(content, length, LIMITS.fields, upload, place),
         )),
+        Err(Broken {
+            cause: Cause::TlsFailed,
+            ..
+        }) if !reused && !heard => Err((unsent(Cause::TlsFailed), upload.into_body())),
         Err(Broken { cause, processed }) => {
+            // What has carried a request before was not refused then.
+            let cause = if cause == Cause::TlsFailed {
+                Cause::Closed
+            } else {
+                cause
+            };
             let ended = matches!(cause, Cause::Closed | Cause::Reset);
             let error = SendError {
                 cause,
@@ -105,14 +116,14 @@ async fn open(
 ) -> Result<(ResponseFuture, ::h2::SendStream<bytes::Bytes>), Cause> {
     let mut sender = shared.sender();
     poll_fn(|cx| match sender.poll_ready(cx) {
-        Poll::Ready(ready) => Poll::Ready(ready.map_err(|_| Cause::Closed)),
+        Poll::Ready(ready) => Poll::Ready(ready.map_err(|error| shared.cause_of_end(&error))),
         Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ResponseTimeout)),
     })
     .await
     .inspect_err(|_| shared.give_up())?;
-    sender.send_request(request, ends).map_err(|_| {
+    sender.send_request(request, ends).map_err(|error| {
         shared.give_up();
-        Cause::Closed
+        shared.cause_of_end(&error)
     })
 }
 
@@ -161,6 +172,7 @@ struct Sending<'c, 'w> {
     /// Whether anything has come from the backend.
     heard: bool,
     worker: &'w Worker,
+    shared: Rc<Shared>,
 }
 
 impl Sending<'_, '_> {
@@ -179,7 +191,18 @@ impl Sending<'_, '_> {
             self.inform(cx, interim)?;
         }
         if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
-            return Poll::Ready(response.map_err(Broken::from));
+            return Poll::Ready(response.map_err(|error| {
+                let refused = self.shared.cause_of_end(&error) == Cause::TlsFailed;
+                let broken = Broken::from(error);
+                Broken {
+                    cause: if refused {
+                        Cause::TlsFailed
+                    } else {
+                        broken.cause
+                    },
+                    ..broken
+                }
+            }));
         }
         if self.waited && (self.heard || !self.needs_leave) {
             // The client's own deadline bounds that; the backend's begins anew with the next piece.

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::super::h1::LIMITS;
 use super::super::store::is_same;
+use super::super::tls;
 use crate::backend::{Backend, Secure};
 use crate::telemetry::{BackendCells, Cause};
 use crate::worker::{Descriptor, Io, Stream, Timer, Worker};
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     ended: Cell<bool>,
     /// TLS with the backend as it was when the connection was made.
     secure: Option<Arc<Secure>>,
+    backend: Arc<Backend>,
     /// The task that moves its frames.
     driver: RefCell<Option<Waker>>,
 }
@@ -145,6 +147,7 @@ impl Shared {
             used: Cell::new(false),
             ended: Cell::new(false),
             secure: secure.cloned(),
+            backend: Arc::clone(backend),
             driver: RefCell::new(None),
         });
         let counted = Counted::new(Arc::clone(backend), Rc::clone(worker));
@@ -178,6 +181,18 @@ impl Shared {
     /// Whether it is TLS.
     pub(super) fn is_tls(&self) -> bool {
         self.secure.is_some()
+    }
+
+    /// Why it has ended: its backend has refused our certificate, which is told, or it is closed.
+    pub(super) fn cause_of_end(&self, error: &::h2::Error) -> Cause {
+        let refusal = error.get_io().and_then(tls::refusal);
+        match (refusal, &self.secure) {
+            (Some(reason), Some(secure)) => {
+                tls::tell(&self.backend, secure, &reason);
+                Cause::TlsFailed
+            }
+            _ => Cause::Closed,
+        }
     }
 
     /// Puts no more requests on it. Those that are on it go on.

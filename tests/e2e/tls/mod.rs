@@ -1,9 +1,11 @@
-//! TLS towards clients: which certificate, which version, whose clients, and what happens when files change.
+//! TLS towards clients: which certificate, which version, whose clients, and what happens when files change; and towards
+//! backends ([`backends`]).
 //!
 //! [`Authority`] signs what the tests need; [`Visitor`] is a client that says which certificate it got.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod backends;
 mod choice;
 mod clients;
 mod http2;
