@@ -1,4 +1,4 @@
-//! `[listeners.*.tls]`: what is read, what is refused with a place and a remedy, and what is told of all the same.
+//! `[listeners.*.tls]` and `[pools.*.tls]`: what is read, what is refused with a place and a remedy, and what is told of all the same.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -293,4 +293,88 @@ fn a_certificate_for_development_is_kept() {
     assert!(diff(&first, &load("self_signed = [\"localhost\"]")).is_empty());
     let other = load("self_signed = [\"localhost\", \"127.0.0.1\"]");
     assert_eq!(diff(&first, &other).len(), 1);
+}
+
+/// Loads a pool of two backends with this TLS.
+fn towards(folder: &Folder, more: &str) -> Result<Loaded, Report> {
+    let text = format!(
+        "[listeners.web]\naddress = \"127.0.0.1:80\"\n[[routes]]\npool = \"shop\"\n[pools.shop]\nbackends = [{{ address = \"127.0.0.1:9001\" }}, {{ address = \"localhost:9002\" }}]\n{more}\n"
+    );
+    load(&folder.write("forecourt.toml", &text), &folder.1)
+}
+
+fn certified(certificate: &str, key: &str) -> String {
+    format!(
+        "[pools.shop.tls]\nca = \"ca.pem\"\ncertificate = \"{certificate}.pem\"\nkey = \"{key}.key\""
+    )
+}
+
+#[test]
+fn a_key_of_another_client_certificate_is_found() {
+    let folder = Folder::new();
+    for name in ["ca", "own", "other"] {
+        folder.make(name, &[], |_| {});
+    }
+    // A client needs no name.
+    let loaded = towards(&folder, &certified("own", "own")).unwrap();
+    let of_tls = |problem: &Problem| problem.path.contains("tls");
+    assert!(!loaded.warnings.iter().any(of_tls), "{:?}", loaded.warnings);
+    assert!(!format!("{:?}", loaded.plan).contains("PRIVATE"));
+    let files = ["ca.pem", "own.pem", "own.key"].map(|name| folder.0.path().join(name));
+    assert!(files.iter().all(|file| loaded.files.contains(file)));
+    let mut problems = towards(&folder, &certified("own", "other"))
+        .unwrap_err()
+        .problems;
+    problems.retain(of_tls);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].path, "pools.shop.tls.key");
+    assert!(problems[0].what.contains("is not the key of"));
+}
+
+#[test]
+fn a_reload_says_what_has_changed_towards_backends() {
+    let folder = Folder::new();
+    for name in ["ca", "own", "other"] {
+        folder.make(name, &[], |_| {});
+    }
+    let plan = |more: &str| towards(&folder, more).unwrap().plan;
+    let own = certified("own", "own");
+    let first = plan(&own);
+    assert!(diff(&first, &plan(&own)).is_empty());
+    let changes = |other: &str| -> Vec<String> {
+        let changes = diff(&first, &plan(other));
+        changes.iter().map(ToString::to_string).collect()
+    };
+    let path = |name: &str| folder.0.path().join(name).display().to_string();
+    assert_eq!(changes(""), ["pool shop: tls removed"]);
+    let other = certified("other", "other");
+    let changed = format!(
+        "pool shop: client certificate {} changed",
+        path("other.pem")
+    );
+    assert_eq!(changes(&other), [changed]);
+    let plain = "[pools.shop.tls]\nca = \"ca.pem\"";
+    let removed = format!("pool shop: client certificate {} removed", path("own.pem"));
+    assert_eq!(changes(plain), [removed]);
+    assert_eq!(
+        changes(&format!("{own}\nserver_name = \"shop.test\"")),
+        [
+            "pool shop: server name of 127.0.0.1:9001 127.0.0.1 -> shop.test",
+            "pool shop: server name of 127.0.0.1:9002 localhost -> shop.test",
+        ]
+    );
+    let unverified = format!("{own}\nverify = false");
+    assert_eq!(
+        changes(&unverified),
+        ["pool shop: tls.verify true -> false"]
+    );
+    let ca = format!(
+        "pool shop: tls.ca {} -> {}",
+        path("ca.pem"),
+        path("other.pem")
+    );
+    assert_eq!(changes(&own.replace("ca.pem", "other.pem")), [ca]);
+    folder.make("ca", &["another.test"], |_| {});
+    let renewed = format!("pool shop: authorities in {} changed", path("ca.pem"));
+    assert_eq!(changes(&own), [renewed]);
 }

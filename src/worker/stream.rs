@@ -292,6 +292,61 @@ mod tests {
         assert_eq!(seen, PeerState::HalfClosed);
     }
 
+    /// Both ends of a TLS session, ours being the client's.
+    async fn secured() -> (Stream, tokio_rustls::server::TlsStream<TcpStream>) {
+        use rustls::crypto::aws_lc_rs::default_provider;
+        use rustls::pki_types::{PrivateKeyDer, ServerName};
+        let made = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        let name = ServerName::try_from("shop.test").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+        let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
+        let (near, far) = tokio::join!(connector.connect(name, near), acceptor.accept(far));
+        (
+            Stream::Tls(Box::new(TlsStream::Client(near.unwrap()))),
+            far.unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_session_with_bytes_of_its_own_is_not_quiet() {
+        use tokio::io::AsyncWriteExt;
+        let (mut stream, mut peer) = secured().await;
+        for (room, quiet) in [(100, true), (10, false)] {
+            peer.write_all(&[7; 100]).await.unwrap();
+            peer.flush().await.unwrap();
+            let mut bytes = [0; 100];
+            let mut into = ReadBuf::new(&mut bytes[..room]);
+            poll_fn(|cx| stream.poll_read_into(cx, &mut into))
+                .await
+                .unwrap();
+            assert_eq!(into.filled().len(), room);
+            // The socket itself is silent by now, whatever has been in it.
+            while stream.look().is_ok() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(stream.is_quiet(), quiet, "{room}");
+        }
+    }
+
     #[tokio::test]
     async fn whether_a_peer_is_quiet_is_known_without_budget() {
         let (stream, peer) = UnixStream::pair().unwrap();

@@ -101,6 +101,24 @@ impl Server {
         })
     }
 
+    /// Starts an nginx that speaks TLS, and HTTP/2 where it is asked for; none if it is not installed.
+    #[track_caller]
+    pub(crate) fn nginx_with_tls(name: &str, certificate: &str, key: &str) -> Option<Self> {
+        is_installed("nginx").then(|| {
+            let (holder, address) = held_port();
+            let folder = new_folder();
+            for (file, text) in [("own.pem", certificate), ("own.key", key)] {
+                fs::write(folder.path().join(file), text).expect("a new folder can be written to");
+            }
+            // Who asks without TLS whether it stands gets the usual answer (497 is nginx's own).
+            let listen = format!(
+                "{address} ssl http2 reuseport; error_page 497 = /; \
+                 ssl_certificate own.pem; ssl_certificate_key own.key"
+            );
+            Self::start_nginx(name, folder, &listen, Place::Tcp(address), Some(holder))
+        })
+    }
+
     /// Starts an nginx on a Unix socket in its folder; none if it is not installed.
     #[track_caller]
     pub(crate) fn nginx_on_unix(name: &str) -> Option<Self> {

@@ -1,6 +1,7 @@
 //! What is spoken: what the backend agrees to.
 
 use super::*;
+use crate::harness::Server;
 
 /// How many requests came by each protocol.
 fn spoken(origin: &SecureOrigin) -> (usize, usize) {
@@ -72,6 +73,31 @@ fn many_at_once_share_one_connection_from_the_first() {
         });
         let seen = origin.seen();
         assert_eq!((seen.accepted, seen.requests.len()), (1, 16), "{protocol}");
+    }
+}
+
+#[test]
+fn nginx_agrees_to_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = authority(folder.path()).issue(&["shop.test"]);
+    for (protocol, by_h2) in [("http/1.1", false), ("h2", true), ("auto", true)] {
+        let key = made.key.serialize_pem();
+        let Some(nginx) = Server::nginx_with_tls("nginx", &made.pem, &key) else {
+            return;
+        };
+        let configuration = behind(&[], protocol, &trusting(folder.path()))
+            .replace("backends = []", &format!("backends = [{}]", nginx.entry()));
+        let balancer = Balancer::start(&configuration);
+        let mut client = balancer.client("web");
+        for _ in 0..50 {
+            assert_eq!(client.get("/spoken").text(), "nginx", "{protocol}");
+        }
+        let word = if by_h2 {
+            "/spoken HTTP/2.0"
+        } else {
+            "/spoken HTTP/1.1"
+        };
+        wait_until(DEADLINE, "the log of nginx", || nginx.logged(word) == 50);
     }
 }
 
