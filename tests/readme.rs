@@ -240,12 +240,16 @@ fn blocks(kind: &str) -> Vec<String> {
 }
 
 fn errors() -> String {
-    let mut table = String::from("| Code | Status | Cause | Remedy |\n|---|---|---|---|\n");
+    let mut table =
+        String::from("| Code | Status | gRPC | Cause | Remedy |\n|---|---|---|---|---|\n");
     for cause in Cause::ALL {
         let status = forecourt::proxy::status(cause).as_u16();
+        let code = forecourt::proxy::grpc_code(cause);
         let _ = writeln!(
             table,
-            "| `{cause}` | {status} | {} | {} |",
+            "| `{cause}` | {status} | {} {} | {} | {} |",
+            code as u8,
+            code.as_str(),
             cause.meaning(),
             cause.remedy()
         );

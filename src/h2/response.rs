@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use super::{HeadError, adopt_fields, give_field};
 use crate::message::body::Length;
+use crate::message::grpc;
 use crate::message::head::{Head, Version};
 
 /// Writes a backend's response into `head`. `most` is the limit of fields.
@@ -25,6 +26,8 @@ pub fn write(head: &Head, length: Length) -> Response<()> {
         give_field(field, fields);
     }
     let announced = match length {
+        // The head of a call that ends with it is its trailer section too, where a length means nothing.
+        Length::Exact(0) if grpc::is_trailers_only(head) => None,
         Length::Exact(length) => Some(length),
         Length::Absent { announced } => announced,
         Length::Unknown => None,

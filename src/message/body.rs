@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::head::Head;
 
@@ -27,6 +27,10 @@ pub trait Body {
     /// The connection becomes a tunnel (RFC 9110 section 7.8): from now on everything that comes is content, until the
     /// connection ends. For bodies of requests; to all others nothing happens.
     fn open(&mut self) {}
+
+    /// Whoever sends it may be silent within it for so long, and be as slow as that. For bodies of requests; to all
+    /// others nothing happens.
+    fn may_pause(&mut self, _: Duration) {}
 }
 
 /// A piece of a body.
@@ -149,6 +153,12 @@ impl Body for RequestBody<'_> {
     fn open(&mut self) {
         if let Some(source) = &mut self.source {
             source.open();
+        }
+    }
+
+    fn may_pause(&mut self, most: Duration) {
+        if let Some(source) = &mut self.source {
+            source.may_pause(most);
         }
     }
 }

@@ -19,6 +19,7 @@
 //! - [`via`]: who has passed the message on, and how often it was us.
 //! - [`field_case`]: in which case field names are written.
 //! - [`websocket`]: where the frames of a WebSocket begin.
+//! - [`grpc`]: which messages are calls of gRPC, and how it says that one failed.
 //! - [`cookie`]: finding and removing one cookie.
 //! - [`body`]: bodies, lent piece by piece.
 //!
@@ -32,6 +33,7 @@ pub mod field_case;
 pub mod forwarded;
 pub mod framing;
 pub mod grammar;
+pub mod grpc;
 pub mod head;
 pub mod hop_by_hop;
 pub mod host;

@@ -162,7 +162,7 @@ impl Exchange {
         self.view.pools[self.pool.unwrap_or_default()].backend(tried.slot)
     }
 
-    /// How long a tunnel to its backend may be silent.
+    /// How long a tunnel to its backend may be silent, and any stream that lives of being silent.
     pub(super) fn tunnel_idle(&self) -> Duration {
         let pool = self.pool.map(|pool| &self.view.pools[pool]);
         pool.map_or(Duration::ZERO, |pool| pool.timeouts.tunnel)

@@ -7,8 +7,8 @@
 //! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`answer`] (routes
 //! that answer by themselves), [`affinity`] (what the strategy wants to know), [`request`] (the head that the
 //! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again), [`response`] (the head
-//! that the client sees), [`stream`] (the body that carries it all), [`failure`] (three questions to whatever
-//! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`], [`record`] (once, at
+//! that the client sees), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
+//! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`] and [`grpc`], [`record`] (once, at
 //! the end). What templates are filled with is in [`values`].
 //!
 //! Deliberately absent: sockets, configuration, signals; which member is picked (`strategy`).
@@ -18,9 +18,11 @@ mod affinity;
 mod answer;
 mod exchange;
 mod failure;
+mod grpc;
 mod headers;
 mod pages;
 mod path;
+mod pauses;
 mod record;
 mod reply;
 mod request;
@@ -43,6 +45,7 @@ use ahash::RandomState;
 use tokio::time::Instant;
 
 pub use failure::{Failure, Replay, Side, status};
+pub use grpc::code as grpc_code;
 pub use stream::Outgoing;
 
 use crate::message::Head;
@@ -167,6 +170,9 @@ impl<T: Transport> Proxy<T> {
         x.pool = Some(pool);
         let pool = &*view.pools[pool];
         let inputs = affinity::extract(admitted, &request.head, pool, x);
+        if let Some(body) = &mut request.body {
+            pauses::allow(&request.head, body, pool);
+        }
         let body = request.body.as_ref();
         let protocol = upgrade::wanted(&request.head, body, pool, &route.upgrade);
         request::shape(&mut request.head, request.peer, admitted, &inputs, pool, x);

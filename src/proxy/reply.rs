@@ -10,10 +10,10 @@ use super::exchange::Exchange;
 use super::failure::status;
 use super::stream::{Content, Outgoing};
 use super::values::Asked;
-use super::{answer, headers, pages};
+use super::{answer, grpc, headers, pages};
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::message::head::Version;
-use crate::message::{Head, Method, Name};
+use crate::message::{Head, Method, Name, grpc as calls};
 use crate::server::Answer;
 use crate::telemetry::Cause;
 
@@ -25,6 +25,10 @@ pub(super) fn reply<'c, B: AnswerBody>(
     mut x: Box<Exchange>,
 ) -> Answer<Outgoing<'c, B>> {
     x.cause = Some(cause);
+    if calls::is_call(asked.0) {
+        let head = grpc::reply(cause, asked, &mut x);
+        return finish(head, Vec::new(), cause, asked.0, unread, x);
+    }
     let status = status(cause);
     let trusted = asked.1.is_some_and(|admitted| admitted.trusted);
     let id = String::from_utf8_lossy(x.request_id(asked.0, trusted)).into_owned();
@@ -53,8 +57,19 @@ pub(super) fn reply<'c, B: AnswerBody>(
         head.push(name, value.as_bytes());
     }
     head.push(b"forecourt-error", cause.as_str().as_bytes());
-    let head_only = asked.0.method() == Method::Head;
-    let ends = ends_connection(cause, asked.0.method());
+    finish(head, content, cause, asked.0, unread, x)
+}
+
+fn finish<'c, B: AnswerBody>(
+    head: Head,
+    content: Vec<u8>,
+    cause: Cause,
+    asked: &Head,
+    unread: Option<RequestBody<'c>>,
+    x: Box<Exchange>,
+) -> Answer<Outgoing<'c, B>> {
+    let head_only = asked.method() == Method::Head;
+    let ends = ends_connection(cause, asked.method());
     let content = Content::Made(content);
     Outgoing::own(head, content, (head_only, ends), unread, x)
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::upgrade;
+use super::{pauses, upgrade};
 use crate::message::Head;
 use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
@@ -61,6 +61,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
             idle: exchange.tunnel_idle(),
             websocket: upgrade::begins_websocket(&head),
         });
+        let silence = pauses::in_answer(&head).then(|| exchange.tunnel_idle());
         Answer {
             head,
             body: Self {
@@ -69,6 +70,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
             },
             last: false,
             tunnel,
+            silence,
         }
     }
 
@@ -108,6 +110,7 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
             },
             last,
             tunnel: None,
+            silence: None,
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         head,
         mut body,
         last,
+        silence,
         ..
     } = answer;
     let coding = Coding::choose(body.length(), way.version >= Version::Http11);
@@ -81,6 +82,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         pump: Pump::new(coding),
         upload: None,
         patience: way.patience,
+        silence: silence.unwrap_or(way.body_timeout),
         watch: Watch::new(worker),
         written: way.wire.borrow().output.written(),
         stalled: false,
@@ -112,6 +114,8 @@ struct Delivery<'a> {
     upload: Option<Upload>,
     /// With a client that does not read.
     patience: Patience,
+    /// How long nothing may move before the answer's end.
+    silence: Duration,
     watch: Watch<'a>,
     /// Bytes that the client's connection had taken when this was last looked at.
     written: u64,
@@ -199,7 +203,12 @@ impl Delivery<'_> {
             let now = Instant::now();
             self.patience.end_wait(now);
             self.patience.moved(moved);
-            self.way.timer.set(now + self.way.body_timeout);
+            let most = if done {
+                self.way.body_timeout
+            } else {
+                self.silence
+            };
+            self.way.timer.set(now + most);
         }
         self.way.timer.poll_expired(cx).map(|()| stalled)
     }

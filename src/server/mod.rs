@@ -77,6 +77,9 @@ pub struct Answer<B> {
     pub last: bool,
     /// Set if the connection changes its protocol with this answer, whose body is then one direction of a tunnel.
     pub tunnel: Option<Tunnel>,
+    /// How long nothing may move while it is delivered and the client takes what there is; `None` for the listener's
+    /// `timeouts.body`.
+    pub silence: Option<Duration>,
 }
 
 /// A connection that has changed its protocol.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -155,5 +156,9 @@ impl Body for RequestReader<'_> {
         self.decoder = Decoder::new(Framing::UntilClose);
         self.tunnel = true;
         self.allowance = None;
+    }
+
+    fn may_pause(&mut self, most: Duration) {
+        self.patience = Patience::new(most, 0);
     }
 }

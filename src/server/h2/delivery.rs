@@ -37,7 +37,12 @@ pub(super) async fn deliver<B: AnswerBody>(
     worker: &Worker,
     terms: &Terms,
 ) -> Outcome {
-    let Answer { head, mut body, .. } = answer;
+    let Answer {
+        head,
+        mut body,
+        silence,
+        ..
+    } = answer;
     let length = body.length();
     let response = h2::response::write(&head, length);
     worker.give_head(head);
@@ -54,6 +59,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         patience: Patience::of(&terms.listener),
         stalled: None,
         body_timeout: terms.listener.timeouts.body,
+        silence: silence.unwrap_or(terms.listener.timeouts.body),
     };
     let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
     body.end(ending, Instant::now().into_std());
@@ -68,7 +74,9 @@ struct Delivery {
     patience: Patience,
     /// Whether a deadline is running, and if so whether it is the client's as a reader.
     stalled: Option<bool>,
+    /// How long nothing may move behind the answer, and before its end.
     body_timeout: Duration,
+    silence: Duration,
 }
 
 impl Delivery {
@@ -119,10 +127,10 @@ impl Delivery {
             let now = Instant::now();
             self.patience.end_wait(now);
             self.patience.moved(moved);
-            self.timer.set(if reader {
-                self.patience.wait(now)
-            } else {
-                now + self.body_timeout
+            self.timer.set(match () {
+                () if reader => self.patience.wait(now),
+                () if done => now + self.body_timeout,
+                () => now + self.silence,
             });
         }
         self.timer.poll_expired(cx).map(|()| match () {

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::h2::RecvStream;
 use ::h2::server::SendResponse;
@@ -194,6 +195,10 @@ impl Body for Reader {
 
     fn open(&mut self) {
         self.way = Way::Tunnel;
+    }
+
+    fn may_pause(&mut self, most: Duration) {
+        self.patience = Patience::new(most, 0);
     }
 }
 
