@@ -62,6 +62,7 @@ pub fn code(cause: Cause) -> Code {
         | Cause::ConnectTimeout
         | Cause::DescriptorsExhausted
         | Cause::NoBackend
-        | Cause::Reset => Code::Unavailable,
+        | Cause::Reset
+        | Cause::TlsFailed => Code::Unavailable,
     }
 }

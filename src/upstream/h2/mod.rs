@@ -56,7 +56,15 @@ pub(super) async fn exchange<'c>(
     let ends = Frames::is_nothing(length);
     let (response, stream) = match open(&shared, request, ends, &timer).await {
         Ok(both) => both,
-        Err(cause) => return Err((unsent(cause), body)),
+        Err(cause) => {
+            // It went away while it was unused: that says nothing against its backend.
+            let stale = reused && cause == Cause::Closed;
+            let error = SendError {
+                stale,
+                ..unsent(cause)
+            };
+            return Err((error, body));
+        }
     };
     let mut sending = Sending {
         response,
@@ -67,7 +75,7 @@ pub(super) async fn exchange<'c>(
         waited: false,
         heard: false,
         worker,
-        shared,
+        shared: Rc::clone(&shared),
     };
     let got = poll_fn(|cx| sending.poll(cx)).await;
     let Sending { upload, heard, .. } = sending;
@@ -81,18 +89,25 @@ pub(super) async fn exchange<'c>(
             cause: Cause::TlsFailed,
             ..
         }) if !reused && !heard => Err((unsent(Cause::TlsFailed), upload.into_body())),
-        Err(Broken { cause, processed }) => {
+        Err(Broken {
+            cause,
+            processed,
+            left,
+        }) => {
+            if left {
+                shared.give_up();
+            }
             // What has carried a request before was not refused then.
             let cause = if cause == Cause::TlsFailed {
                 Cause::Closed
             } else {
                 cause
             };
-            let ended = matches!(cause, Cause::Closed | Cause::Reset);
+            let ended = left || (processed && matches!(cause, Cause::Closed | Cause::Reset));
             let error = SendError {
                 cause,
                 sent: processed,
-                stale: processed && reused && !heard && ended,
+                stale: reused && !heard && ended,
             };
             Err((error, upload.into_body()))
         }
@@ -131,14 +146,16 @@ async fn open(
 struct Broken {
     cause: Cause,
     processed: bool,
+    /// Whether the backend takes no more on this connection.
+    left: bool,
 }
 
 impl From<::h2::Error> for Broken {
     /// A backend that refuses a stream, or goes away and names a last stream before it, has not looked at it (RFC 9113
     /// sections 6.8 and 8.7).
     fn from(error: ::h2::Error) -> Self {
-        let unseen = (error.is_go_away() && error.is_remote())
-            || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM));
+        let left = error.is_go_away() && error.is_remote();
+        let unseen = left || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM));
         let cause = if error.is_library() {
             Cause::Protocol
         } else if error.is_io() {
@@ -149,6 +166,7 @@ impl From<::h2::Error> for Broken {
         Self {
             cause,
             processed: !unseen,
+            left,
         }
     }
 }
@@ -157,6 +175,7 @@ fn broken(cause: Cause) -> Broken {
     Broken {
         cause,
         processed: true,
+        left: false,
     }
 }
 
