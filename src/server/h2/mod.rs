@@ -218,6 +218,7 @@ fn builder(terms: &Terms) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     builder
@@ -230,6 +231,10 @@ const STREAMS: u32 = 100;
 /// than its streams may, or uploads that wait for slow backends would shut the window of one that does not.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+
+/// What small frames that wait for their backends may cost, which have 256 bytes each less their own: beyond it the library
+/// ends the connection. As much as the window, so that a client's small messages of gRPC cost no more than its large ones.
+const SMALL_FRAMES: usize = CONNECTION_WINDOW as usize;
 
 /// Bytes of an answer that wait for the connection, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;

@@ -312,6 +312,7 @@ fn builder() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LIMITS.head_bytes as u32)
+        .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER);
     builder
 }
@@ -319,6 +320,11 @@ fn builder() -> Builder {
 /// Bytes that a backend may send ahead of the client, for each response and for all of a connection together.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// What small frames that wait for their clients may cost, which have 256 bytes each less their own: beyond it the library
+/// ends the connection and all that is on it. Streams of gRPC are made of such frames, so this is out of reach
+/// before the window is shut, for messages of 32 bytes and more.
+const SMALL_FRAMES: usize = 64 * 1024 * 1024;
 
 /// Bytes of a request that wait for the connection, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
