@@ -7,15 +7,16 @@ use std::thread;
 use rustix::process::Signal;
 
 use super::harness::{Balancer, Client, DEADLINE, Origin, Request, pool, wait_until};
+use super::metrics::Figures;
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+pub(crate) const ASK: &str = "GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-const GRANT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub(crate) const GRANT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A backend that reads a head, writes `answer`, and then is what `then` makes of the connection.
-fn backend(answer: &'static str, then: fn(TcpStream, String)) -> SocketAddr {
+pub(crate) fn backend(answer: &'static str, then: fn(TcpStream, String)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the sockets of a test work");
     let address = listener.local_addr().expect("the sockets of a test work");
     thread::spawn(move || {
@@ -39,7 +40,7 @@ fn backend(answer: &'static str, then: fn(TcpStream, String)) -> SocketAddr {
     address
 }
 
-fn echo(mut stream: TcpStream, _: String) {
+pub(crate) fn echo(mut stream: TcpStream, _: String) {
     let mut piece = [0; 4096];
     while let Ok(n @ 1..) = stream.read(&mut piece) {
         if stream.write_all(&piece[..n]).is_err() {
@@ -48,7 +49,12 @@ fn echo(mut stream: TcpStream, _: String) {
     }
 }
 
-fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+/// Requests that the pool's backends have now.
+pub(crate) fn in_flight(balancer: &Balancer) -> f64 {
+    Figures::of(balancer).sum("forecourt_backend_in_flight", &[("pool", "shop")])
+}
+
+pub(crate) fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     let mut all = Vec::new();
     let mut byte = [0];
     while !all.ends_with(end) {
@@ -63,7 +69,7 @@ fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     all
 }
 
-fn read_exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+pub(crate) fn read_exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     stream
         .read_exact(&mut bytes)
@@ -71,7 +77,7 @@ fn read_exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
-fn in_front_of(backend: SocketAddr, route: &str, keys: &str) -> Balancer {
+pub(crate) fn in_front_of(backend: SocketAddr, route: &str, keys: &str) -> Balancer {
     Balancer::start(&format!(
         "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
          [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n{route}\n\
@@ -80,7 +86,7 @@ fn in_front_of(backend: SocketAddr, route: &str, keys: &str) -> Balancer {
 }
 
 /// A connection on which `ask` has been sent, and the head that came back.
-fn asked(balancer: &Balancer, ask: &str) -> (TcpStream, String) {
+pub(crate) fn asked(balancer: &Balancer, ask: &str) -> (TcpStream, String) {
     let mut stream =
         TcpStream::connect(balancer.address("web")).expect("the sockets of a test work");
     stream
@@ -134,10 +140,7 @@ fn bytes_go_both_ways_once_it_is_granted() {
             .stdout()
             .contains("\"http.response.status_code\":101")
     });
-    assert_eq!(
-        balancer.metric("forecourt_backend_in_flight{pool=\"shop\","),
-        0.0
-    );
+    assert_eq!(in_flight(&balancer), 0.0);
 }
 
 #[test]
@@ -217,9 +220,7 @@ fn an_end_on_either_side_is_passed_on() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     stream.write_all(b"thanks").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    wait_until(DEADLINE, "the end", || {
-        balancer.metric("forecourt_backend_in_flight{pool=\"shop\",") == 0.0
-    });
+    wait_until(DEADLINE, "the end", || in_flight(&balancer) == 0.0);
 }
 
 #[test]

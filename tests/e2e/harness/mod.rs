@@ -38,7 +38,7 @@ mod wire;
 mod tests;
 
 pub(crate) use balancer::{Balancer, command, pool, program};
-pub(crate) use client::{Client, ClientError, Ending, Request, Response, read_response};
+pub(crate) use client::{Client, ClientError, Ending, Request, Response, read_response, reset};
 pub(crate) use crowd::Crowd;
 pub(crate) use load::{Load, LoadOrigin, Tally, raise_limit};
 pub(crate) use origin::{Behaviour, Origin, Received};

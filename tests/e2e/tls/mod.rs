@@ -149,12 +149,12 @@ fn wait_for_handshakes(balancer: &Balancer, result: &str, count: f64) {
 
 /// A client that believes whatever it is shown, unless told otherwise.
 #[derive(Clone)]
-struct Visitor {
-    config: Arc<ClientConfig>,
+pub(crate) struct Visitor {
+    pub(crate) config: Arc<ClientConfig>,
 }
 
-struct Visit {
-    tls: StreamOwned<ClientConnection, TcpStream>,
+pub(crate) struct Visit {
+    pub(crate) tls: StreamOwned<ClientConnection, TcpStream>,
 }
 
 /// An answer: its status and all of its text.
@@ -165,7 +165,7 @@ struct Told {
 }
 
 impl Visitor {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::speaking(&[&TLS13, &TLS12], &ALL_SCHEMES)
     }
 
@@ -220,7 +220,7 @@ impl Visitor {
     }
 
     #[track_caller]
-    fn visit(&self, address: SocketAddr, name: &str) -> Visit {
+    pub(crate) fn visit(&self, address: SocketAddr, name: &str) -> Visit {
         self.try_visit(address, Some(name)).unwrap()
     }
 
