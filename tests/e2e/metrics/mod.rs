@@ -43,6 +43,7 @@ fn a_new_instance_shows_all_that_applies_and_counts_nothing() {
                 "connect-refused",
                 "connect-timeout",
                 "connect-failed",
+                "tls-failed",
                 "reset",
                 "closed",
                 "protocol",
