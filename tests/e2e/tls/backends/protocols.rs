@@ -98,6 +98,18 @@ fn nginx_agrees_to_both() {
             "/spoken HTTP/1.1"
         };
         wait_until(DEADLINE, "the log of nginx", || nginx.logged(word) == 50);
+        // Tickets that come behind the handshake keep no connection from being used again.
+        let lines = || -> Vec<String> {
+            let log = balancer.stdout();
+            let lines = log.lines().filter(|line| line.contains("/spoken"));
+            lines.map(str::to_owned).collect()
+        };
+        wait_until(DEADLINE, "the access log", || lines().len() == 50);
+        let reused = lines()
+            .iter()
+            .filter(|line| line.contains("\"forecourt.times.connect\":0,"))
+            .count();
+        assert_eq!(reused, 49, "{protocol}: {}", lines()[1]);
     }
 }
 
