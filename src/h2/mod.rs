@@ -16,13 +16,14 @@ pub mod trailers;
 
 use http::HeaderMap;
 
+use crate::message::grammar;
 use crate::message::head::{FieldRef, Head, Name};
 
 /// Why a message that came by HTTP/2 is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// `:authority` and `Host` name different hosts (RFC 9113 section 8.3.1).
-    #[error("the authority and the host field disagree")]
+    /// `:authority` and `Host` name different hosts, or none (RFC 9113 section 8.3.1).
+    #[error("the authority and the host field do not name one host")]
     Authority,
     /// A field that belongs to a connection, which HTTP/2 has no use for (section 8.2.2).
     #[error("a field of a connection")]
@@ -36,6 +37,9 @@ pub enum HeadError {
     /// `:path` is missing or no target.
     #[error("the path is malformed")]
     Path,
+    /// A scheme other than those that are served here.
+    #[error("a scheme that is not of the web")]
+    Scheme,
 }
 
 /// Copies the fields of a message, one for each value, into a head that has its first line.
@@ -48,7 +52,8 @@ fn adopt_fields(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), 
         if is_of_connection(name) {
             return Err(HeadError::ConnectionField);
         }
-        if is_framing_in_disguise(name) || !is_value(value) {
+        // The library takes a quotation mark for a letter of names; HTTP/1 does not (RFC 9110 section 5.6.2).
+        if !grammar::is_token(name) || is_framing_in_disguise(name) || !is_value(value) {
             return Err(HeadError::Field);
         }
         head.push(name, value);

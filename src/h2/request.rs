@@ -34,6 +34,13 @@ pub fn read(parts: &Parts, most: usize, head: &mut Head) -> Result<(), HeadError
     if !grammar::is_target(target) {
         return Err(HeadError::Path);
     }
+    if parts
+        .uri
+        .scheme()
+        .is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS)
+    {
+        return Err(HeadError::Scheme);
+    }
     if let Some(authority) = authority {
         head.push(b"host", authority.as_bytes());
     }
@@ -59,11 +66,13 @@ pub fn protocol(parts: &Parts) -> Option<&str> {
     protocol.map(Protocol::as_str)
 }
 
-/// A `Host` beside `:authority` has to say the same, and is then one too many.
+/// A `Host` beside `:authority` has to say the same, and is then one too many; one of the two has to be there.
 fn agree_on_host(head: &mut Head, before: usize) -> Result<(), HeadError> {
     let mut hosts = head.all(Name::Host);
-    let (Some(first), Some(second)) = (hosts.next(), hosts.next()) else {
-        return Ok(());
+    let (first, second) = match (hosts.next(), hosts.next()) {
+        (None, _) => return Err(HeadError::Authority),
+        (Some(_), None) => return Ok(()),
+        (Some(first), Some(second)) => (first, second),
     };
     if before == 0 || hosts.next().is_some() || !first.eq_ignore_ascii_case(second) {
         return Err(HeadError::Authority);

@@ -8,14 +8,15 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal};
 
-use tracing::Subscriber;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Registry, reload};
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// Severity of the operator's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,11 +112,17 @@ where
         .with_ansi(colors.wanted())
         // Else an error on stderr would be reported on stderr, by a macro that panics.
         .log_internal_errors(false)
-        .with_writer(writer);
+        .with_writer(writer)
+        .with_filter(filter_fn(is_for_operators));
     (
         Registry::default().with(filter).with(lines),
         LogControl { filter: handle },
     )
+}
+
+/// The framing library warns of what any client can send at will: that would fill the log.
+fn is_for_operators(event: &Metadata<'_>) -> bool {
+    !event.target().starts_with("h2::") || *event.level() == tracing::Level::ERROR
 }
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {

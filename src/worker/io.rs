@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,6 +17,8 @@ pub struct Io {
     /// What was read before it was known to be HTTP/2.
     front: Buffer,
     outflow: Rc<Outflow>,
+    /// Bytes that have been read since others had their turn.
+    in_a_row: usize,
 }
 
 /// How writing goes on, for those who cannot see it: what the library holds back of what it was handed.
@@ -57,12 +59,45 @@ impl Io {
             stream,
             front,
             outflow: Rc::default(),
+            in_a_row: 0,
         }
     }
 
     /// How writing goes on.
     pub fn outflow(&self) -> Rc<Outflow> {
         Rc::clone(&self.outflow)
+    }
+
+    /// The library reads on for as long as there is something, and each of thousands of small frames may have it do much:
+    /// so it is told now and then that there is nothing, and the other tasks of the worker have their turn.
+    fn poll_in_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.in_a_row >= MOST_IN_A_ROW {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        let polled = self.stream.poll_read_into(cx, into);
+        if polled.is_pending() {
+            self.in_a_row = 0;
+        } else {
+            self.in_a_row += into.filled().len() - before;
+        }
+        polled
+    }
+}
+
+impl Drop for Io {
+    /// The library drops a stream without a word when its handshake fails. TLS has a word for the end, which shows that
+    /// nobody else cut the connection; it is said if it can be said at once.
+    fn drop(&mut self) {
+        let _ = self
+            .stream
+            .poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
 }
 
@@ -74,11 +109,15 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.front.is_empty() {
-            return this.stream.poll_read_into(cx, into);
+            return this.poll_in_turn(cx, into);
         }
         let n = this.front.bytes().len().min(into.remaining());
         into.put_slice(&this.front.bytes()[..n]);
         this.front.consume(n);
+        if this.front.is_empty() {
+            // Given back at once: it would be kept for as long as the connection.
+            this.front = Buffer::default();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -128,3 +167,6 @@ impl AsyncWrite for Io {
         stream.poll_shutdown(cx)
     }
 }
+
+/// Some frames of the usual size, and a few thousand of the smallest.
+const MOST_IN_A_ROW: usize = 32 * 1024;

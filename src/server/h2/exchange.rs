@@ -82,10 +82,15 @@ fn read_head(
     let limits = &terms.listener.limits;
     h2::request::read(parts, limits.headers, head).map_err(|error| match error {
         HeadError::TooManyFields => Cause::HeadTooLarge,
-        HeadError::Authority | HeadError::ConnectionField | HeadError::Field | HeadError::Path => {
-            Cause::BadRequest
-        }
+        HeadError::Authority
+        | HeadError::ConnectionField
+        | HeadError::Field
+        | HeadError::Path
+        | HeadError::Scheme => Cause::BadRequest,
     })?;
+    if section_size(parts) > limits.header_bytes {
+        return Err(Cause::HeadTooLarge);
+    }
     let length = h2::request::length(head, ended).map_err(|_| Cause::BadRequest)?;
     match length {
         Length::Exact(length) if limits.body_bytes > 0 && length > limits.body_bytes => {
@@ -93,6 +98,17 @@ fn read_head(
         }
         length => Ok(length),
     }
+}
+
+/// What a field section counts for (RFC 9113 section 6.5.2), but for the shortest of its lines.
+fn section_size(parts: &http::request::Parts) -> usize {
+    const EACH: usize = 32;
+    let path = parts.uri.path_and_query();
+    let fields = parts.headers.iter();
+    fields
+        .map(|(name, value)| name.as_str().len() + value.len() + EACH)
+        .sum::<usize>()
+        + path.map_or(0, |path| path.as_str().len())
 }
 
 /// Polls the handler and watches the client: a request that is taken back needs no answer.

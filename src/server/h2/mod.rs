@@ -23,6 +23,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Handler, Peer, Terms};
+use crate::telemetry::Cause;
 use crate::worker::io::Outflow;
 use crate::worker::{Buffer, Io, Phase, Stream, Timer, Worker};
 
@@ -86,6 +87,14 @@ struct Common<H> {
     waker: RefCell<Option<Waker>>,
 }
 
+impl<H: Handler> Common<H> {
+    /// Counts and logs the end of a connection whose client misused it. No request is left to be answered.
+    fn note_misuse(&self) {
+        let (handler, head) = (Rc::clone(&self.handler), self.worker.take_head());
+        drop(handler.refuse(Cause::BadRequest, head, &self.peer, Instant::now()));
+    }
+}
+
 impl<H> Common<H> {
     /// Notes how a stream ended. A client that does nothing but take its requests back has each of them begun
     /// at a backend for nothing (CVE-2023-44487).
@@ -147,13 +156,22 @@ impl<H: Handler> Serving<H> {
                         answering.await;
                         drop(counted);
                     });
+                    // More may have come with it, and nothing would wake us for them.
+                    continue;
                 }
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => {
+                    if error.is_library() {
+                        self.common.note_misuse();
+                    }
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
             if self.common.patience.get() == 0 {
                 self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                self.common.patience.set(1);
+                self.common.note_misuse();
+                self.common.patience.set(RESETS_AT_FIRST);
                 self.leaving = true;
                 continue;
             }
@@ -210,6 +228,7 @@ impl<H: Handler> Serving<H> {
     }
 }
 
+/// A head over the limit is for us to answer, and to count; the library answers what is far over it, unheard.
 fn builder(terms: &Terms) -> Builder {
     let limits = &terms.listener.limits;
     let mut builder = Builder::new();
@@ -217,7 +236,7 @@ fn builder(terms: &Terms) -> Builder {
         .max_concurrent_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(2 * limits.header_bytes).unwrap_or(u32::MAX))
         .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();

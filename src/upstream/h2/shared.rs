@@ -136,11 +136,12 @@ impl Shared {
         timer: Timer,
     ) -> Result<Rc<Self>, Cause> {
         let mut handshake = std::pin::pin!(builder().handshake(Io::new(stream)));
-        let (sender, connection) = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        let (sender, mut connection) = poll_fn(|cx| match handshake.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(done.map_err(|_| Cause::ConnectFailed)),
             Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ConnectTimeout)),
         })
         .await?;
+        poll_fn(|cx| poll_settings(cx, &mut connection, &sender, &timer)).await?;
         let shared = Rc::new(Self {
             sender,
             streams: Cell::new(0),
@@ -227,6 +228,22 @@ impl Drop for Place {
     }
 }
 
+/// Ready when the backend has said how many requests it takes at once: only then is it known to speak HTTP/2, with nothing sent
+/// that could not be sent to another.
+fn poll_settings(
+    cx: &mut Context<'_>,
+    connection: &mut Connection<Io, Bytes>,
+    sender: &SendRequest<Bytes>,
+    timer: &Timer,
+) -> Poll<Result<(), Cause>> {
+    match Pin::new(connection).poll(cx) {
+        Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::Protocol)),
+        Poll::Ready(_) => Poll::Ready(Err(Cause::Closed)),
+        Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ConnectTimeout)),
+    }
+}
+
 /// Moves a connection's frames.
 struct Driver {
     connection: Connection<Io, Bytes>,
@@ -309,6 +326,8 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
+        // None before the backend has said how many.
+        .initial_max_send_streams(0)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LIMITS.head_bytes as u32)
