@@ -10,6 +10,7 @@ mod descriptors;
 mod drill;
 mod failure;
 mod grpc;
+mod h2;
 mod harness;
 mod hostile;
 mod limits;
