@@ -483,7 +483,45 @@ def templates():
     yield "asterisk", case("", "/a{path}", "*")
 
 
+def h2_requests():
+    def case(line, *fields):
+        return "\n".join([line, *fields]).encode("latin-1")
+
+    yield "get", case("GET http shop.example /", "accept:*/*")
+    yield "post", case("POST https shop.example:8443 /cart?a=b", "content-length:5", "te:trailers")
+    yield "host", case("GET http  /a", "host:shop.example")
+    yield "hosts", case("GET http shop.example /a", "host:SHOP.example", "cookie:a=1", "cookie:b=2")
+    yield "hosts-differ", case("GET http shop.example /a", "host:evil.example")
+    yield "star", case("OPTIONS http shop.example *")
+    yield "split", case("GET http shop.example /", "x-a:1\\r\\nx-b: 2")
+    yield "path-split", case("GET http shop.example / HTTP/1.1\\r\\nx:1")
+    yield "connection", case("GET http shop.example /", "connection:close", "upgrade:h2c")
+    yield "framing", case("GET http shop.example /", "transfer-encoding:chunked", "content_length:5")
+    yield "space", case("GET http shop.example /", "x-a: 1", "x-b:1 ")
+    yield "quotation", case("GET http shop.example /", 'a":1')
+    yield "user", case("GET http user:pass@shop.example /#x")
+    yield "ipv6", case("GET http [::1]:80 /")
+    yield "h1", head("GET /a?b HTTP/1.1", "Host: shop.example", "Connection: x", "X: 1", "Cookie: a=b")
+
+
+def h2_responses():
+    def case(line, *fields):
+        return "\n".join([line, *fields]).encode("latin-1")
+
+    yield "ok", case("200", "content-type:text/plain", "content-length:5")
+    yield "none", case("204", "etag:\"a\"")
+    yield "early", case("103", "link:</a>")
+    yield "odd", case("799", "x-a:")
+    yield "split", case("200", "x-a:1\\r\\nx-b: 2")
+    yield "connection", case("200", "connection:close", "keep-alive:5")
+    yield "framing", case("200", "transfer-encoding:chunked", "content-length:5", "content-length:6")
+    yield "cookies", case("302", "set-cookie:a=b", "set-cookie:c=d", "location:/x")
+    yield "h1", head("HTTP/1.1 200 OK", "Content-Length: 5", "X: 1", "Connection: x")
+
+
 SEEDS = {
+    "h2_request": h2_requests,
+    "h2_response": h2_responses,
     "chunked_body": chunked_bodies,
     "configuration": configurations,
     "forwarded": forwardeds,

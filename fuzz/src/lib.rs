@@ -14,6 +14,7 @@
 pub mod chunked_body;
 pub mod configuration;
 pub mod forwarded;
+pub mod h2_head;
 #[path = "../../src/h1/tests/oracle.rs"]
 mod oracle;
 pub mod ours;
