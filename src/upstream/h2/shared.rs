@@ -203,7 +203,8 @@ impl Shared {
     }
 
     fn has_room(&self) -> bool {
-        !self.ended.get() && self.streams.get() < self.sender.current_max_send_streams()
+        let most = self.sender.current_max_send_streams();
+        !self.ended.get() && self.streams.get() < most.min(MOST_STREAMS as usize)
     }
 
     fn wake(&self) {
@@ -336,9 +337,15 @@ fn builder() -> Builder {
     builder
 }
 
-/// Bytes that a backend may send ahead of the client, for each response and for all of a connection together.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Bytes that a backend may send ahead of the client, for each response.
+const STREAM_WINDOW: u32 = 128 * 1024;
+
+/// Requests on one connection at once, however many its backend would take: so many that clients who do not read, all of
+/// them together, cannot shut the window of one who does.
+const MOST_STREAMS: u32 = 128;
+
+/// The same for all of a connection together.
+const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 
 /// What small frames that wait for their clients may cost, which have 256 bytes each less their own: beyond it the library
 /// ends the connection and all that is on it. Streams of gRPC are made of such frames, so this is out of reach

@@ -328,7 +328,7 @@ fn a_client_that_does_not_read_stalls_its_own_stream_only() {
                 continue;
             }
             line.raw.send(&head(stream, 0, &[(":status", "200")]));
-            line.raw.upload(stream, &vec![b'x'; 200_000])?;
+            line.raw.upload(stream, &vec![b'x'; 100_000])?;
             line.raw.send(&data(stream, f::END_STREAM, b""));
         }
     });
@@ -349,7 +349,7 @@ fn a_client_that_does_not_read_stalls_its_own_stream_only() {
     assert_eq!(by_h1(&balancer).get("/").text(), "ok");
     slow.send(&f::window_update(1, LENGTH as u32));
     slow.send(&f::window_update(0, LENGTH as u32));
-    assert_eq!(slow.answer(1).unwrap().content.len(), 200_000);
+    assert_eq!(slow.answer(1).unwrap().content.len(), 100_000);
     assert_eq!(backend.connections(), 1);
 }
 
