@@ -141,7 +141,8 @@ impl Shared {
             Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ConnectTimeout)),
         })
         .await?;
-        poll_fn(|cx| poll_settings(cx, &mut connection, &sender, &timer)).await?;
+        poll_fn(|cx| poll_settings(cx, (&mut connection, &sender), (backend, secure), &timer))
+            .await?;
         let shared = Rc::new(Self {
             sender,
             streams: Cell::new(0),
@@ -186,14 +187,7 @@ impl Shared {
 
     /// Why it has ended: its backend has refused our certificate, which is told, or it is closed.
     pub(super) fn cause_of_end(&self, error: &::h2::Error) -> Cause {
-        let refusal = error.get_io().and_then(tls::refusal);
-        match (refusal, &self.secure) {
-            (Some(reason), Some(secure)) => {
-                tls::tell(&self.backend, secure, &reason);
-                Cause::TlsFailed
-            }
-            _ => Cause::Closed,
-        }
+        cause_of_end(error, &self.backend, self.secure.as_ref())
     }
 
     /// Puts no more requests on it. Those that are on it go on.
@@ -229,17 +223,28 @@ impl Drop for Place {
     }
 }
 
+fn cause_of_end(error: &::h2::Error, backend: &Backend, secure: Option<&Arc<Secure>>) -> Cause {
+    match (error.get_io().and_then(tls::refusal), secure) {
+        (Some(reason), Some(secure)) => {
+            tls::tell(backend, secure, &reason);
+            Cause::TlsFailed
+        }
+        _ => Cause::Closed,
+    }
+}
+
 /// Ready when the backend has said how many requests it takes at once: only then is it known to speak HTTP/2, with nothing sent
 /// that could not be sent to another.
 fn poll_settings(
     cx: &mut Context<'_>,
-    connection: &mut Connection<Io, Bytes>,
-    sender: &SendRequest<Bytes>,
+    (connection, sender): (&mut Connection<Io, Bytes>, &SendRequest<Bytes>),
+    (backend, secure): (&Backend, Option<&Arc<Secure>>),
     timer: &Timer,
 ) -> Poll<Result<(), Cause>> {
     match Pin::new(connection).poll(cx) {
         Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::Protocol)),
-        Poll::Ready(_) => Poll::Ready(Err(Cause::Closed)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(cause_of_end(&error, backend, secure))),
+        Poll::Ready(Ok(())) => Poll::Ready(Err(Cause::Closed)),
         Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ConnectTimeout)),
     }
