@@ -85,31 +85,11 @@ pub(super) async fn exchange<'c>(
             answer,
             H2Body::new(content, length, LIMITS.fields, upload, place),
         )),
-        Err(Broken {
-            cause: Cause::TlsFailed,
-            ..
-        }) if !reused && !heard => Err((unsent(Cause::TlsFailed), upload.into_body())),
-        Err(Broken {
-            cause,
-            processed,
-            left,
-        }) => {
-            if left {
+        Err(broken) => {
+            if broken.left {
                 shared.give_up();
             }
-            // What has carried a request before was not refused then.
-            let cause = if cause == Cause::TlsFailed {
-                Cause::Closed
-            } else {
-                cause
-            };
-            let ended = left || (processed && matches!(cause, Cause::Closed | Cause::Reset));
-            let error = SendError {
-                cause,
-                sent: processed,
-                stale: reused && !heard && ended,
-            };
-            Err((error, upload.into_body()))
+            Err((broken.into_error(reused, heard), upload.into_body()))
         }
     }
 }
@@ -148,6 +128,24 @@ struct Broken {
     processed: bool,
     /// Whether the backend takes no more on this connection.
     left: bool,
+}
+
+impl Broken {
+    /// What a retry must know of it, on a connection that was used before or not.
+    fn into_error(self, reused: bool, heard: bool) -> SendError {
+        let cause = match self.cause {
+            Cause::TlsFailed if !reused && !heard => return unsent(Cause::TlsFailed),
+            // What has carried a request before was not refused then.
+            Cause::TlsFailed => Cause::Closed,
+            cause => cause,
+        };
+        let ended = self.left || (self.processed && matches!(cause, Cause::Closed | Cause::Reset));
+        SendError {
+            cause,
+            sent: self.processed,
+            stale: reused && !heard && ended,
+        }
+    }
 }
 
 impl From<::h2::Error> for Broken {
