@@ -33,10 +33,10 @@
 //!
 //! 1. **accept** (`listener::accept`): the worker's own socket; a place in the budget goes with the connection.
 //! 2. **tls** (`listener::tls`): the handshake, if the listener has TLS.
-//! 3. **http** (`server::h1`): a whole head, its framing decided; refused here if it is ambiguous.
+//! 3. **http** (`server::h1`, `server::h2`): a whole head, its framing decided; refused here if it is ambiguous.
 //! 4. **open** (`proxy::exchange`): the one view of the snapshot for the request's whole life.
 //! 5. **admit** (`proxy::admit`): host, path, client address; methods that we do not take.
-//! 6. **route** (`route::RouteTable`): which pool.
+//! 6. **route** (`route::RouteTable`): which route, and with it which pool or which answer of the route's own.
 //! 7. **affinity** (`proxy::affinity`): only what the strategy wants to know.
 //! 8. **pick** (`snapshot::Pool::choose`): among the eligible; picking and claiming are one step.
 //! 9. **shape** (`proxy::request`): the head that the backend sees.

@@ -6,10 +6,10 @@
 //!
 //! In reading order: [`h1`] (the life of an HTTP/1 connection), `connection` (its socket and what has been
 //! read), `patience` (how long it may keep us waiting), `request_body` (a body read from it), `delivery` (both
-//! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile), `tunnel` (a connection that has changed its
-//! protocol).
+//! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile),
+//! `tunnel` (a connection that has changed its protocol), [`h2`] (the life of an HTTP/2 connection).
 //!
-//! Deliberately absent: routes, pools, backends, what an answer says. HTTP/2 has its place here.
+//! Deliberately absent: routes, pools, backends, what an answer says.
 
 mod connection;
 mod delivery;

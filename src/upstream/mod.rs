@@ -6,9 +6,8 @@
 //! the connection a reused one.
 //!
 //! In reading order: `store` (idle connections of one worker), [`connect`] (new ones), `tls` (the same with TLS),
-//! `connection`
-//! (one connection and its counts), `upload` (a request's body on its way), `response` (the response's
-//! body), `h1` (an exchange).
+//! `connection` (one connection and its counts), `upload` (a request's body on its way), `response` (the
+//! response's body), `h1` (an exchange), `h2` (the same over a connection that many share).
 //!
 //! Deliberately absent: clients, routes, strategies, retries. What an error means is `proxy`'s to decide.
 
