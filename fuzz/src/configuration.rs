@@ -26,8 +26,10 @@ pub fn judge(bytes: &[u8]) {
     let path = folder().join("forecourt.toml");
     fs::write(&path, bytes).expect("the folder is ours");
     let text = String::from_utf8_lossy(bytes);
-    match load(&path, &options()) {
-        Ok(loaded) => judge_plan(&loaded, &path, &text),
+    // Of one process: certificates for development are made once.
+    let options = options();
+    match load(&path, &options) {
+        Ok(loaded) => judge_plan(&loaded, &options, &path, &text),
         Err(report) => {
             assert!(report.errors() > 0, "refused without an error");
             judge_problems(&report.problems, &path, &text);
@@ -35,14 +37,14 @@ pub fn judge(bytes: &[u8]) {
     }
 }
 
-fn judge_plan(loaded: &Loaded, path: &Path, text: &str) {
+fn judge_plan(loaded: &Loaded, options: &Options, path: &Path, text: &str) {
     let errors = loaded
         .warnings
         .iter()
         .filter(|problem| problem.severity == Severity::Error);
     assert_eq!(errors.count(), 0);
     judge_problems(&loaded.warnings, path, text);
-    let again = load(path, &options()).expect("it was good a moment ago");
+    let again = load(path, options).expect("it was good a moment ago");
     assert_eq!(again.plan, loaded.plan);
     assert_eq!(again.warnings, loaded.warnings);
     assert_eq!(again.files, loaded.files);
