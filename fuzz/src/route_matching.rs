@@ -425,7 +425,9 @@ fn path_rank(route: &Route, path: &[u8]) -> Option<(u8, Reverse<usize>)> {
                 prefix.pop();
             }
             let below = [&prefix[..], b"/"].concat();
-            (path == prefix || path.starts_with(&below)).then_some((2, Reverse(prefix.len())))
+            // The root takes everything, the asterisk that stands for all paths too.
+            let takes = prefix.is_empty() || path == prefix || path.starts_with(&below);
+            takes.then_some((2, Reverse(prefix.len())))
         }
         PathPattern::Any => Some((3, Reverse(0))),
     }
