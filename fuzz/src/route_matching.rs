@@ -19,7 +19,7 @@ use forecourt::route::{
     Asked, Condition, Conditions, HostPattern, Matcher, PathPattern, PathRegex, PathRules,
     RouteTable, Wanted, resolved,
 };
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// Judges routes and requests.
 pub fn judge(bytes: &[u8]) {
@@ -224,7 +224,7 @@ impl Route {
             "regex" => {
                 // What takes long to compile is another target's business: here it costs the others their turn.
                 let path = (text.len() <= 64).then(|| PathPattern::regex(text).ok())??;
-                regex = Some(Regex::new(text).expect("it compiled once"));
+                regex = Some(compiled(text));
                 path
             }
             _ => PathPattern::Any,
@@ -369,8 +369,8 @@ fn is_met(ask: &Ask, query: &[u8], sender: &Sender) -> bool {
         Wanted::Absent => values.is_empty(),
         Wanted::Value(wanted) => values.iter().any(|value| value == wanted.as_bytes()),
         Wanted::Regex(regex) => {
-            let regex = Regex::new(regex.as_str()).expect("it compiled once");
-            values.iter().any(|value| regex.is_match(value))
+            let regex = compiled(regex.as_str());
+            values.iter().any(|value| finds(&regex, value))
         }
     }
 }
@@ -417,7 +417,7 @@ fn path_rank(route: &Route, path: &[u8]) -> Option<(u8, Reverse<usize>)> {
         PathPattern::Exact(exact) => (written(exact) == path).then_some((0, Reverse(0))),
         PathPattern::Regex(_) => {
             let regex = route.regex.as_ref().expect("it was compiled");
-            regex.is_match(path).then_some((1, Reverse(0)))
+            finds(regex, path).then_some((1, Reverse(0)))
         }
         PathPattern::Prefix(prefix) => {
             let mut prefix = written(prefix);
@@ -431,6 +431,22 @@ fn path_rank(route: &Route, path: &[u8]) -> Option<(u8, Reverse<usize>)> {
         }
         PathPattern::Any => Some((3, Reverse(0))),
     }
+}
+
+fn compiled(text: &str) -> Regex {
+    let mut builder = RegexBuilder::new(text);
+    builder.dot_matches_new_line(true);
+    builder.build().expect("it compiled once")
+}
+
+/// A byte that is no part of a character counts as one that is none, so that a dot takes it.
+fn finds(regex: &Regex, bytes: &[u8]) -> bool {
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(chunk.valid());
+        shown.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
+    }
+    regex.is_match(bytes) || regex.is_match(shown.as_bytes())
 }
 
 /// The path of a route, which is free of doubts.
