@@ -4,13 +4,17 @@
 //! by `timeouts.tunnel` of the pool, and have no least rate.
 
 use crate::message::body::{Body as _, RequestBody};
+use crate::message::head::Version;
 use crate::message::{Head, Name, grpc};
+use crate::plan::pool::Protocol;
 use crate::snapshot::Pool;
 
 /// Lets the client be silent within its request if it is a call of gRPC: on a stream both ways it speaks when it has
-/// something to say.
+/// something to say. Only where calls can be: by HTTP/2 on both sides. Elsewhere a content type is but a word by which a
+/// slow client would get round the limits.
 pub(super) fn allow(head: &Head, body: &mut RequestBody<'_>, pool: &Pool) {
-    if grpc::is_call(head) {
+    let can_be = head.version() == Version::Http2 && pool.protocol != Protocol::Http1;
+    if can_be && grpc::is_call(head) {
         body.may_pause(pool.timeouts.tunnel);
     }
 }

@@ -184,6 +184,16 @@ fn a_slow_head_is_answered_with_408() {
     assert_eq!(origin.requests(), 0);
 }
 
+/// A call of gRPC may be silent for long; a content type does not make one of a request by HTTP/1.
+#[test]
+fn a_content_type_buys_no_patience() {
+    let origin = Origin::named("a");
+    let balancer = balancer("timeouts = { body = \"150ms\" }", &origin);
+    let slow = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ncontent-length: 9\r\n\r\nslow";
+    let answer = refusal(&balancer, slow);
+    assert_eq!(answer.cause(), Some("request-body-timeout"), "{answer}");
+}
+
 #[test]
 fn a_silent_connection_is_closed_without_a_word() {
     let origin = Origin::named("a");
