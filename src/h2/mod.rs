@@ -14,10 +14,11 @@ pub mod request;
 pub mod response;
 pub mod trailers;
 
+use bytes::BytesMut;
 use http::HeaderMap;
 
 use crate::message::grammar;
-use crate::message::head::{FieldRef, Head, Name};
+use crate::message::head::{Head, Name};
 
 /// Why a message that came by HTTP/2 is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,25 +62,36 @@ fn adopt_fields(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), 
     Ok(())
 }
 
-/// Copies fields of a head that can be said in HTTP/2. Those that frame the message or manage the connection are left out.
-fn give_field(field: FieldRef<'_>, to: &mut HeaderMap) {
-    if matches!(
-        field.known,
+/// Copies fields of a head that can be said in HTTP/2, and `may` be. Those that frame the message or manage the connection are left out.
+fn give_fields(head: &Head, may: impl Fn(Name) -> bool, to: &mut HeaderMap) {
+    let fields = || {
+        head.fields()
+            .filter(|field| !is_of_framing(field.known) && may(field.known))
+    };
+    // One piece of memory for the values of all: a piece for each would cost more than the copy.
+    let size = fields().map(|field| field.value.len()).sum();
+    let mut values = BytesMut::with_capacity(size);
+    for field in fields() {
+        values.extend_from_slice(field.value);
+        let value = http::HeaderValue::from_maybe_shared(values.split().freeze());
+        let name = http::HeaderName::from_bytes(field.name);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            // More names than the map can hold are far beyond every limit of a head.
+            let _ = to.try_append(name, value);
+        }
+    }
+}
+
+fn is_of_framing(name: Name) -> bool {
+    matches!(
+        name,
         Name::Connection
             | Name::ContentLength
             | Name::KeepAlive
             | Name::ProxyConnection
             | Name::TransferEncoding
             | Name::Upgrade
-    ) {
-        return;
-    }
-    let name = http::HeaderName::from_bytes(field.name);
-    let value = http::HeaderValue::from_bytes(field.value);
-    if let (Ok(name), Ok(value)) = (name, value) {
-        // More names than the map can hold are far beyond every limit of a head.
-        let _ = to.try_append(name, value);
-    }
+    )
 }
 
 fn is_of_connection(name: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::uri::{Authority, Parts as UriParts, PathAndQuery, Scheme};
 use http::{Method as HttpMethod, Request, Uri};
 
-use super::{HeadError, adopt_fields, give_field};
+use super::{HeadError, adopt_fields, give_fields};
 use crate::message::body::Length;
 use crate::message::head::{Head, Name, Version};
 use crate::message::{cookie, framing, grammar};
@@ -98,9 +98,7 @@ pub fn write(head: &Head, length: Length, https: bool) -> Option<Request<()>> {
     *request.method_mut() = HttpMethod::from_bytes(head.method_bytes()).ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     let fields = request.headers_mut();
-    for field in head.fields().filter(|field| field.known != Name::Host) {
-        give_field(field, fields);
-    }
+    give_fields(head, |name| name != Name::Host, fields);
     if let Length::Exact(length) = length {
         fields.insert(http::header::CONTENT_LENGTH, length.into());
     }

@@ -3,7 +3,7 @@
 use http::response::Parts;
 use http::{Response, StatusCode};
 
-use super::{HeadError, adopt_fields, give_field};
+use super::{HeadError, adopt_fields, give_fields};
 use crate::message::body::Length;
 use crate::message::grpc;
 use crate::message::head::{Head, Version};
@@ -22,9 +22,7 @@ pub fn write(head: &Head, length: Length) -> Response<()> {
     *response.status_mut() = status;
     *response.version_mut() = http::Version::HTTP_2;
     let fields = response.headers_mut();
-    for field in head.fields() {
-        give_field(field, fields);
-    }
+    give_fields(head, |_| true, fields);
     let announced = match length {
         // The head of a call that ends with it is its trailer section too, where a length means nothing.
         Length::Exact(0) if grpc::is_trailers_only(head) => None,

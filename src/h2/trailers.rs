@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::{HeadError, adopt_fields, give_field};
+use super::{HeadError, adopt_fields, give_fields};
 use crate::message::head::{Head, Version};
 use crate::message::hop_by_hop;
 
@@ -17,8 +17,6 @@ pub fn read(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), Head
 /// Makes a trailer section.
 pub fn write(trailers: &Head) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    for field in trailers.fields() {
-        give_field(field, &mut fields);
-    }
+    give_fields(trailers, |_| true, &mut fields);
     fields
 }

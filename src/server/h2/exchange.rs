@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Request as HttpRequest;
 use tokio::time::Instant;
 
-use super::{Common, delivery, tunnel};
+use super::{Counted, delivery, tunnel};
 use crate::h2::{self, HeadError};
 use crate::message::Head;
 use crate::message::body::{Body, BodyFailure, Interim, Length, Piece, RequestBody};
@@ -26,13 +26,14 @@ use crate::worker::{Timer, Worker};
 
 type Respond = RefCell<SendResponse<Bytes>>;
 
-/// Has a request answered, and delivers the answer.
+/// Has a request answered, and delivers the answer. The stream counts as open until then.
 pub(super) async fn answer<H: Handler>(
     request: HttpRequest<RecvStream>,
     respond: SendResponse<Bytes>,
-    common: Rc<Common<H>>,
+    stream: Counted<H>,
 ) {
     let received = Instant::now();
+    let common = &*stream.0;
     let (handler, worker, peer) = (&common.handler, &common.worker, &*common.peer);
     let terms = handler.terms(peer);
     let respond = Respond::new(respond);

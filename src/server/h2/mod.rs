@@ -151,11 +151,9 @@ impl<H: Handler> Serving<H> {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.nth += 1;
                     let counted = Counted::new(&self.common);
-                    let answering = exchange::answer(request, respond, Rc::clone(&self.common));
-                    tokio::task::spawn_local(async move {
-                        answering.await;
-                        drop(counted);
-                    });
+                    // Boxed, for a task is moved several times before it runs and once when it ends.
+                    let answering = Box::pin(exchange::answer(request, respond, counted));
+                    tokio::task::spawn_local(answering);
                     // More may have come with it, and nothing would wake us for them.
                     continue;
                 }
