@@ -519,7 +519,50 @@ def h2_responses():
     yield "h1", head("HTTP/1.1 200 OK", "Content-Length: 5", "X: 1", "Connection: x")
 
 
+def websocket_frames():
+    def frame(opcode, content, mask=b"", final=True, longer=0):
+        """`longer` writes the length in more bytes than it needs."""
+        first = (0x80 if final else 0) | opcode
+        bit = 0x80 if mask else 0
+        if longer < 1 and len(content) < 126:
+            length = bytes([bit | len(content)])
+        elif longer < 2 and len(content) < 65536:
+            length = bytes([bit | 126]) + struct.pack(">H", len(content))
+        else:
+            length = bytes([bit | 127]) + struct.pack(">Q", len(content))
+        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(content)) if mask else content
+        return bytes([first]) + length + mask + masked
+
+    mask = b"\x37\xfa\x21\x3d"
+    going = frame(8, struct.pack(">H", 1001))
+    cases = {
+        "nothing": b"",
+        "text": frame(1, b"Hello"),
+        "text-masked": frame(1, b"Hello", mask),
+        "fragments": frame(1, b"Hel", final=False) + frame(9, b"Hello") + frame(0, b"lo"),
+        "ping-pong": frame(9, b"", mask) + frame(10, b"") + frame(9, b"x" * 125) + frame(10, b"x" * 125, mask),
+        "empty": frame(2, b"") * 9,
+        "middle": frame(2, b"\x88" * 126) + frame(2, b"\x88" * 256, mask) + frame(1, b"end"),
+        "longer": frame(2, b"a", longer=1) + frame(2, b"b", mask, longer=2) + frame(2, b"", longer=2),
+        "close": going,
+        "close-masked": frame(1, b"a", mask) + frame(8, struct.pack(">H", 1000) + b"bye", mask),
+        "close-empty": frame(8, b"", mask),
+        "close-and-more": going + frame(1, b"late"),
+        "close-inside": frame(2, going * 3) + frame(1, b"a"),
+        "reserved": bytes([0xf3, 0x01, 0x00, 0x7f, 0x80]) + mask,
+        "cut-head": frame(1, b"a") + b"\x82\xff\0\0\0\0",
+        "cut-mask": b"\x82\x81\x01\x02\x03",
+        "cut-payload": frame(2, b"x" * 200)[:100],
+        "most": b"\x82\x7f" + b"\xff" * 8 + b"\x88\x00",
+        "top-bit": b"\x82\xff" + b"\x80" + b"\0" * 7 + mask + b"\x88\x00",
+    }
+    patterns = ["\x7f", "25", "1", "Z9"]
+    for index, (name, stream) in enumerate(cases.items()):
+        yield name, patterns[index % 4].encode() + b"\n" + stream
+
+
 SEEDS = {
+    "websocket_frames": websocket_frames,
     "h2_request": h2_requests,
     "h2_response": h2_responses,
     "chunked_body": chunked_bodies,

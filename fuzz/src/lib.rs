@@ -26,6 +26,7 @@ pub mod splitting;
 pub mod sticky_cookie;
 pub mod templates;
 pub mod theirs;
+pub mod websocket_frames;
 #[path = "../../tests/wire/engine/mod.rs"]
 pub mod wire;
 
