@@ -210,10 +210,12 @@ pub enum Upload {
 pub enum Ending {
     /// The client's connection broke, or the client reset the stream.
     ClientGone,
-    /// The client took too few bytes for too long, or sent too few.
+    /// The client took too few bytes for too long.
     ClientStalled,
     /// All of it went to the client.
     Delivered,
     /// The answer failed on its way from the backend.
     SourceFailed(BodyFailure),
+    /// The rest of the request failed on its way from the client, so that its answer is cut too.
+    UploadFailed(BodyFailure),
 }

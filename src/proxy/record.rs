@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use crate::message::body::Ending;
 use crate::telemetry::access::{Attempt, Shown, Times};
 use crate::telemetry::{AccessRecord, Cause, CodeClass};
+use crate::upstream::cause_of_upload;
 
 /// Counts the exchange and logs it.
 pub(super) fn write(x: &mut Exchange) {
@@ -17,10 +18,10 @@ pub(super) fn write(x: &mut Exchange) {
     let total = ended.saturating_duration_since(x.received);
     let delivered = matches!(x.ending, Some(Ending::Delivered | Ending::SourceFailed(_)));
     if !delivered && x.cause.is_none() {
-        x.cause = Some(if x.ending == Some(Ending::ClientStalled) {
-            Cause::ClientTooSlow
-        } else {
-            Cause::ClientAborted
+        x.cause = Some(match x.ending {
+            Some(Ending::ClientStalled) => Cause::ClientTooSlow,
+            Some(Ending::UploadFailed(failure)) => cause_of_upload(failure),
+            _ => Cause::ClientAborted,
         });
     }
     // A client that ended its side within its request may still have been told so: it is gone all the same.

@@ -99,12 +99,13 @@ pub(super) async fn deliver<B: AnswerBody>(
         Ending::Delivered if upload != Some(Upload::Whole) => Outcome::Linger,
         Ending::Delivered if keep_alive => Outcome::Clean(now),
         Ending::Delivered => Outcome::Close,
-        Ending::ClientStalled => {
+        Ending::ClientStalled
+        | Ending::UploadFailed(BodyFailure::TimedOut | BodyFailure::TooSlow) => {
             // What waits in the system's memory would hold it for as long as the client likes.
             way.wire.borrow().stream.reset_on_close(true);
             Outcome::Broken
         }
-        Ending::ClientGone | Ending::SourceFailed(_) => Outcome::Broken,
+        Ending::ClientGone | Ending::SourceFailed(_) | Ending::UploadFailed(_) => Outcome::Broken,
     }
 }
 
@@ -136,10 +137,7 @@ impl Delivery<'_> {
             if let Upload::Failed(failure) = upload
                 && !self.pump.is_done()
             {
-                return Poll::Ready(match failure {
-                    BodyFailure::TimedOut | BodyFailure::TooSlow => Ending::ClientStalled,
-                    _ => Ending::ClientGone,
-                });
+                return Poll::Ready(Ending::UploadFailed(failure));
             }
         }
         let uploaded = moved;

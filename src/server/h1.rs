@@ -300,7 +300,10 @@ async fn carry<B: AnswerBody>(
     };
     match tunnel::carry(client, body, bounds).await {
         Ending::Delivered => Outcome::Close,
-        Ending::ClientGone | Ending::ClientStalled | Ending::SourceFailed(_) => Outcome::Broken,
+        Ending::ClientGone
+        | Ending::ClientStalled
+        | Ending::SourceFailed(_)
+        | Ending::UploadFailed(_) => Outcome::Broken,
     }
 }
 

@@ -263,7 +263,8 @@ impl Sending<'_> {
     }
 }
 
-pub(super) fn cause_of_upload(failure: BodyFailure) -> Cause {
+/// Why a request is not answered whose body failed on its way from the client.
+pub(crate) fn cause_of_upload(failure: BodyFailure) -> Cause {
     match failure {
         BodyFailure::Cut => Cause::ClientAborted,
         BodyFailure::Malformed | BodyFailure::Overrun => Cause::BadRequest,

@@ -30,6 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use connection::Connection;
+pub(crate) use h1::cause_of_upload;
 pub use h2::{H2Body, Lines};
 pub use response::H1Body;
 pub use store::Store;

@@ -93,6 +93,20 @@ async fn an_answer_that_the_client_does_not_take() {
     for (how, cause) in [
         (Ending::ClientGone, "client-aborted"),
         (Ending::ClientStalled, "client-too-slow"),
+        (Ending::UploadFailed(BodyFailure::Cut), "client-aborted"),
+        (Ending::UploadFailed(BodyFailure::Malformed), "bad-request"),
+        (
+            Ending::UploadFailed(BodyFailure::TooLarge),
+            "body-too-large",
+        ),
+        (
+            Ending::UploadFailed(BodyFailure::TooSlow),
+            "client-too-slow",
+        ),
+        (
+            Ending::UploadFailed(BodyFailure::TimedOut),
+            "request-body-timeout",
+        ),
     ] {
         let house = house(1, [Act::Answer(200, b"unread")]);
         let mut answer = house.answer(head("GET", &[]), None).await;

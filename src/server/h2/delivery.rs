@@ -89,10 +89,7 @@ impl Delivery {
             if let Upload::Failed(failure) = upload
                 && !self.frames.is_done()
             {
-                return Poll::Ready(match failure {
-                    BodyFailure::TimedOut | BodyFailure::TooSlow => Ending::ClientStalled,
-                    _ => Ending::ClientGone,
-                });
+                return Poll::Ready(Ending::UploadFailed(failure));
             }
         }
         let uploaded = moved;
@@ -146,11 +143,11 @@ impl Delivery {
             // If the rest of the request is not wanted, the library says so behind the answer once the stream is
             // dropped (RFC 9113 section 8.1); a reset of ours would overtake it.
             Ending::Delivered => Outcome::Over,
-            Ending::ClientGone => {
+            Ending::ClientGone | Ending::UploadFailed(BodyFailure::Cut) => {
                 self.frames.reset(Reason::CANCEL);
                 Outcome::TakenBack
             }
-            Ending::ClientStalled => {
+            Ending::ClientStalled | Ending::UploadFailed(_) => {
                 self.frames.reset(Reason::CANCEL);
                 Outcome::Over
             }

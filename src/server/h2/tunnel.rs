@@ -88,7 +88,7 @@ pub(super) async fn carry<B: AnswerBody>(
             frames.reset(Reason::CANCEL);
             Outcome::TakenBack
         }
-        Ending::ClientStalled | Ending::SourceFailed(_) => {
+        Ending::ClientStalled | Ending::SourceFailed(_) | Ending::UploadFailed(_) => {
             frames.reset(Reason::INTERNAL_ERROR);
             Outcome::Over
         }

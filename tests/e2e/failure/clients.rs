@@ -5,7 +5,8 @@ use std::net::TcpStream;
 
 use super::{Script, assert_codes, failures, front, once, read_whole_body, write};
 use crate::harness::{
-    Balancer, Behaviour, Client, DEADLINE, Framing, Origin, Request, Response, pool, wait_until,
+    Balancer, Behaviour, Client, DEADLINE, Framing, Origin, Request, Response, pool, wait_for,
+    wait_until,
 };
 use crate::metrics::Figures;
 
@@ -472,4 +473,52 @@ fn a_client_that_does_not_read_is_cut() {
         0,
         "no fault of the backend"
     );
+}
+
+/// A backend that has begun its answer when the rest of the request fails: what failed is what is logged.
+#[test]
+fn an_upload_that_fails_beside_its_answer_is_logged_with_its_cause() {
+    fn listen(mut stream: TcpStream, _: String) {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    }
+    fn leave(stream: TcpStream, _: String) {
+        drop(stream);
+    }
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
+    let chunk = format!("7d0\r\n{}", "x".repeat(2000));
+    type Then = fn(TcpStream, String);
+    let cases: [(&str, Then, &[u8], bool); 5] = [
+        ("bad-request", listen, b"zz\r\n", false),
+        ("body-too-large", listen, chunk.as_bytes(), false),
+        ("client-aborted", listen, b"4\r\nha", true),
+        ("request-body-timeout", listen, b"", false),
+        ("body-truncated", leave, b"4\r\nhalf\r\n", false),
+    ];
+    for (cause, then, rest, ends) in cases {
+        let limits = "[listeners.web]\ntimeouts = { body = \"300ms\" }\nlimits = { body_bytes = \"1KiB\" }\naddress = \"127.0.0.1:0\"";
+        let balancer = Balancer::start(&format!(
+            "[admin]\naddress = \"127.0.0.1:0\"\n{limits}\n[[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\
+             [pools.shop]\nbackends = [{{ address = \"{}\" }}]\n",
+            crate::tunnel::backend(begun, then)
+        ));
+        let mut stream = TcpStream::connect(balancer.address("web")).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head).unwrap();
+        crate::tunnel::read_until(&mut stream, b"\r\n\r\nhalf");
+        let _ = stream.write_all(rest);
+        if ends {
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let record = wait_for(DEADLINE, "the record", || {
+            balancer.stdout().lines().next().map(str::to_owned)
+        });
+        let error = format!("\"forecourt.error\":\"{cause}\"");
+        assert!(record.contains(&error), "{cause}: {record}");
+        if ["bad-request", "body-too-large", "request-body-timeout"].contains(&cause) {
+            let refused =
+                Figures::of(&balancer).sum("forecourt_refused_total", &[("cause", cause)]);
+            assert_eq!(refused, 1.0, "{cause}");
+        }
+    }
 }
