@@ -28,9 +28,20 @@ pub trait Body {
     /// connection ends. For bodies of requests; to all others nothing happens.
     fn open(&mut self) {}
 
-    /// Whoever sends it may be silent within it for so long, and be as slow as that. For bodies of requests; to all
-    /// others nothing happens.
-    fn may_pause(&mut self, _: Duration) {}
+    /// Says how long whoever sends it may be silent between two messages of gRPC within it. For bodies of requests, and
+    /// for those of answers, which carry the rest of their request; to all others nothing happens.
+    fn may_pause(&mut self, _: Pause) {}
+}
+
+/// How long whoever sends a call of gRPC may be silent between two messages. Within a message it is as in any body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// As in any body: it is no such call.
+    Never,
+    /// So long, from the last byte on.
+    For(Duration),
+    /// As long as the other direction is not silent too: whoever delivers the answer bounds both together.
+    WithAnswer,
 }
 
 /// A piece of a body.
@@ -93,6 +104,7 @@ pub struct RequestBody<'c> {
     interim: Option<&'c (dyn Interim + 'c)>,
     touched: bool,
     broken: bool,
+    pauses: bool,
 }
 
 impl<'c> RequestBody<'c> {
@@ -106,6 +118,7 @@ impl<'c> RequestBody<'c> {
             interim,
             touched: false,
             broken: false,
+            pauses: false,
         }
     }
 
@@ -156,9 +169,13 @@ impl Body for RequestBody<'_> {
         }
     }
 
-    fn may_pause(&mut self, most: Duration) {
-        if let Some(source) = &mut self.source {
-            source.may_pause(most);
+    fn may_pause(&mut self, pause: Pause) {
+        // A body that never pauses need not hear of it with each answer.
+        self.pauses |= matches!(pause, Pause::For(_));
+        if self.pauses
+            && let Some(source) = &mut self.source
+        {
+            source.may_pause(pause);
         }
     }
 }

@@ -40,6 +40,52 @@ impl Code {
     }
 }
 
+/// Follows the messages of one direction ("Length-Prefixed-Message"): a byte that says whether it is compressed, four of
+/// its length, and the message. What they carry is skipped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Messages {
+    /// Bytes of the prefix under way that have come.
+    prefix: u8,
+    /// The length as far as it has come, then what is still to come of the message.
+    left: u32,
+    /// Whether something was no message, so that nothing behind it is known to be one.
+    broken: bool,
+}
+
+impl Messages {
+    /// Follows bytes on their way.
+    pub fn follow(&mut self, mut bytes: &[u8]) {
+        while let (Some((first, rest)), false) = (bytes.split_first(), self.broken) {
+            match self.prefix {
+                PREFIX => {
+                    let n = bytes.len().min(self.left as usize);
+                    bytes = &bytes[n..];
+                    self.left -= n as u32;
+                }
+                0 => {
+                    self.broken = *first > 1;
+                    (self.prefix, bytes) = (1, rest);
+                }
+                _ => {
+                    self.left = self.left << 8 | u32::from(*first);
+                    (self.prefix, bytes) = (self.prefix + 1, rest);
+                }
+            }
+            if self.prefix == PREFIX && self.left == 0 {
+                self.prefix = 0;
+            }
+        }
+    }
+
+    /// Whether all that came was whole messages.
+    pub fn is_between(&self) -> bool {
+        self.prefix == 0 && !self.broken
+    }
+}
+
+/// Bytes before each message.
+const PREFIX: u8 = 5;
+
 /// Whether a request is a call of gRPC.
 pub fn is_call(head: &Head) -> bool {
     head.method() == Method::Post && head.first(Name::ContentType).is_some_and(is_type)
@@ -78,7 +124,36 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Between two messages it is where they meet and nowhere else, however bytes come; behind what is none, nowhere.
+        #[test]
+        fn messages_are_followed(
+            lengths in prop::collection::vec((0_u8..=1, prop_oneof![0_u32..300, Just(70_000)]), 1..6),
+            step in 1_usize..5000,
+            flag in 2_u8..,
+        ) {
+            let mut seen = Messages::default();
+            for (compressed, length) in lengths {
+                let mut bytes = [&[compressed][..], &length.to_be_bytes()].concat();
+                bytes.resize(bytes.len() + length as usize, 1);
+                let mut gone = 0;
+                for piece in bytes.chunks(step) {
+                    prop_assert_eq!(seen.is_between(), gone == 0);
+                    seen.follow(piece);
+                    gone += piece.len();
+                }
+                prop_assert!(seen.is_between());
+            }
+            seen.follow(&[flag, 0, 0, 0, 0]);
+            prop_assert!(!seen.is_between());
+            seen.follow(&[0, 0, 0, 0, 0]);
+            prop_assert!(!seen.is_between());
+        }
+    }
     use crate::message::head::Version;
 
     #[test]

@@ -1,9 +1,13 @@
 //! Streams that live of being silent until there is something to say: calls of gRPC, and events sent by a server (SSE).
 //!
 //! What stands still in an upload or a page is dead; these wait, for minutes. So they are bounded as tunnels are,
-//! by `timeouts.tunnel` of the pool, and have no least rate.
+//! by `timeouts.tunnel` of the pool.
+//!
+//! A content type costs nothing to write, so it buys little: a caller may be silent between two of its messages, and
+//! within one it has to move as any upload does; and only until the backend has answered with something else. Once it
+//! has answered as gRPC does, silence is judged over both directions.
 
-use crate::message::body::{Body as _, RequestBody};
+use crate::message::body::{Body as _, Pause, RequestBody};
 use crate::message::head::Version;
 use crate::message::{Head, Name, grpc};
 use crate::plan::pool::Protocol;
@@ -15,7 +19,16 @@ use crate::snapshot::Pool;
 pub(super) fn allow(head: &Head, body: &mut RequestBody<'_>, pool: &Pool) {
     let can_be = head.version() == Version::Http2 && pool.protocol != Protocol::Http1;
     if can_be && grpc::is_call(head) {
-        body.may_pause(pool.timeouts.tunnel);
+        body.may_pause(Pause::For(pool.timeouts.tunnel));
+    }
+}
+
+/// How long the client may be silent within its request now that the backend has answered so.
+pub(super) fn behind(head: &Head) -> Pause {
+    if head.first(Name::ContentType).is_some_and(grpc::is_type) {
+        Pause::WithAnswer
+    } else {
+        Pause::Never
     }
 }
 

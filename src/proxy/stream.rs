@@ -55,12 +55,13 @@ enum Unread<'c> {
 
 impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// A backend's response.
-    pub(super) fn relay(head: Head, body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
+    pub(super) fn relay(head: Head, mut body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
         exchange.answered(head.status());
         let tunnel = (head.status() == 101).then(|| Tunnel {
             idle: exchange.tunnel_idle(),
             websocket: upgrade::begins_websocket(&head),
         });
+        body.may_pause(pauses::behind(&head));
         let silence = pauses::in_answer(&head).then(|| exchange.tunnel_idle());
         Answer {
             head,

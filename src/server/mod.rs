@@ -5,7 +5,7 @@
 //! The connection's deadlines, its limits, keep-alive and the order of its end are decided here.
 //!
 //! In reading order: [`h1`] (the life of an HTTP/1 connection), `connection` (its socket and what has been
-//! read), `patience` (how long it may keep us waiting), `request_body` (a body read from it), `delivery` (both
+//! read), `patience` (how long it may keep us waiting), `pauses` (how long a call of gRPC may), `request_body` (a body read from it), `delivery` (both
 //! directions at once until the answer has gone out), `watch` (whether the client is still there meanwhile),
 //! `tunnel` (a connection that has changed its protocol), [`h2`] (the life of an HTTP/2 connection).
 //!
@@ -16,6 +16,7 @@ mod delivery;
 pub mod h1;
 pub mod h2;
 mod patience;
+mod pauses;
 mod request_body;
 mod tunnel;
 mod watch;

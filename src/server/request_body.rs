@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -156,9 +155,5 @@ impl Body for RequestReader<'_> {
         self.decoder = Decoder::new(Framing::UntilClose);
         self.tunnel = true;
         self.allowance = None;
-    }
-
-    fn may_pause(&mut self, most: Duration) {
-        self.patience = Patience::new(most, 0);
     }
 }

@@ -40,7 +40,7 @@ use crate::backend::{Backend, Secure};
 use crate::message::FieldCase;
 use crate::message::Head;
 use crate::message::body::{
-    AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
+    AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, RequestBody, Upload,
 };
 use crate::message::hop_by_hop;
 use crate::plan::pool::{PoolTimeouts, Protocol};
@@ -421,6 +421,13 @@ impl Body for BackendBody<'_> {
         match self {
             Self::H1(body) => body.length(),
             Self::H2(body) => body.length(),
+        }
+    }
+
+    fn may_pause(&mut self, pause: Pause) {
+        match self {
+            Self::H1(body) => body.may_pause(pause),
+            Self::H2(body) => body.may_pause(pause),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::upload::Uploading;
 use super::{Connection, Store};
 use crate::h1::{Decoded, Decoder};
-use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, Upload};
+use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, Upload};
 use crate::message::framing::Framing;
 use crate::message::websocket;
 use crate::telemetry::Cause;
@@ -176,6 +176,10 @@ impl Body for H1Body<'_> {
 
     fn length(&self) -> Length {
         self.length
+    }
+
+    fn may_pause(&mut self, pause: Pause) {
+        self.upload.body.may_pause(pause);
     }
 }
 

@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use ::h2::RecvStream;
 use ::h2::server::SendResponse;
@@ -16,9 +15,10 @@ use tokio::time::Instant;
 use super::{Counted, delivery, tunnel};
 use crate::h2::{self, HeadError};
 use crate::message::Head;
-use crate::message::body::{Body, BodyFailure, Interim, Length, Piece, RequestBody};
+use crate::message::body::{Body, BodyFailure, Interim, Length, Pause, Piece, RequestBody};
 use crate::message::head::Version;
 use crate::server::patience::Patience;
+use crate::server::pauses::Pauses;
 use crate::server::{Answer, Handler, Request, Terms};
 use crate::telemetry::Cause;
 use crate::worker::h2::Content;
@@ -131,6 +131,8 @@ struct Reader {
     content: Content,
     timer: Timer,
     patience: Patience,
+    /// Of a call of gRPC.
+    pauses: Option<Pauses>,
     /// Bytes of content that may still come; `None` for no limit.
     allowance: Option<u64>,
     way: Way,
@@ -154,6 +156,7 @@ impl Reader {
             content: Content::new(content, length, limits.headers),
             timer: worker.timer(),
             patience: Patience::of(&terms.listener),
+            pauses: None,
             allowance: (limits.body_bytes > 0).then_some(limits.body_bytes),
             way: Way::Body,
         }
@@ -166,6 +169,11 @@ impl Reader {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<BodyFailure> {
+        if let Some(pauses) = &mut self.pauses
+            && let Some(polled) = pauses.poll_wait(cx, &self.timer)
+        {
+            return polled.map(|()| BodyFailure::TimedOut);
+        }
         if !self.patience.is_waiting() {
             self.timer.set(self.patience.wait(Instant::now()));
         }
@@ -184,9 +192,12 @@ impl Body for Reader {
         if self.content.poll_piece(cx).is_pending() {
             return self.poll_stall(cx).map(Err);
         }
-        let at_hand = self.content.at_hand() as u64;
+        let at_hand = self.content.at_hand().len() as u64;
         if self.patience.is_waiting() {
             self.patience.end_wait(Instant::now());
+        }
+        if let Some(pauses) = &mut self.pauses {
+            pauses.end_wait();
         }
         if self.allowance.is_some_and(|allowance| at_hand > allowance) {
             return Poll::Ready(Err(BodyFailure::TooLarge));
@@ -196,6 +207,9 @@ impl Body for Reader {
     }
 
     fn consume(&mut self, n: usize) {
+        if let Some(pauses) = &mut self.pauses {
+            pauses.follow(&self.content.at_hand()[..n]);
+        }
         self.content.consume(n);
         self.patience.moved(n as u64);
         if let Some(allowance) = &mut self.allowance {
@@ -214,8 +228,12 @@ impl Body for Reader {
         self.way = Way::Tunnel;
     }
 
-    fn may_pause(&mut self, most: Duration) {
-        self.patience = Patience::new(most, 0);
+    fn may_pause(&mut self, pause: Pause) {
+        match (pause, &mut self.pauses) {
+            (Pause::Never, pauses) => *pauses = None,
+            (pause, Some(pauses)) => pauses.change(pause),
+            (pause, pauses) => *pauses = Some(Pauses::new(pause)),
+        }
     }
 }
 

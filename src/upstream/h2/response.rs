@@ -7,7 +7,7 @@ use ::h2::RecvStream;
 
 use super::shared::Place;
 use crate::message::body::{
-    AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
+    AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, RequestBody, Upload,
 };
 use crate::worker::h2::{Content, Frames};
 use crate::worker::pump::{PumpFailure, Side};
@@ -96,6 +96,10 @@ impl Body for H2Body<'_> {
 
     fn length(&self) -> Length {
         self.content.length()
+    }
+
+    fn may_pause(&mut self, pause: Pause) {
+        self.upload.body.may_pause(pause);
     }
 }
 

@@ -35,9 +35,9 @@ impl Content {
         }
     }
 
-    /// Bytes that have come and not been used.
-    pub fn at_hand(&self) -> usize {
-        self.piece.len()
+    /// What has come and not been used.
+    pub fn at_hand(&self) -> &[u8] {
+        &self.piece
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {

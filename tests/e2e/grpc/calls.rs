@@ -134,6 +134,6 @@ fn trailers_of_a_request_reach_the_backend() {
 
 pub(super) async fn wait(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod errors;
+mod silence;
 mod streams;
 
 use std::future::Future;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -22,7 +24,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::harness::{Balancer, DEADLINE};
 use crate::tls::Visitor;
@@ -48,6 +50,11 @@ struct Told {
 
 impl Service {
     fn start() -> Self {
+        Self::over(None)
+    }
+
+    /// By TLS, if this is how.
+    fn over(tls: Option<TlsAcceptor>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -58,8 +65,21 @@ impl Service {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
+                    stream.set_nodelay(true).unwrap();
                     shared.connections.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(serve(stream, Arc::clone(&shared)));
+                    let (told, tls) = (Arc::clone(&shared), tls.clone());
+                    tokio::spawn(async move {
+                        match tls {
+                            None => serve(stream, told).await,
+                            Some(tls) => {
+                                let Ok(stream) = tls.accept(stream).await else {
+                                    return;
+                                };
+                                assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                                serve(stream, told).await;
+                            }
+                        }
+                    });
                 }
             });
         });
@@ -93,12 +113,11 @@ fn configuration(backends: &[SocketAddr], listener: &str, keys: &str) -> String 
     )
 }
 
-async fn serve(stream: TcpStream, told: Arc<Told>) {
-    stream.set_nodelay(true).unwrap();
+async fn serve(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, told: Arc<Told>) {
     let mut builder = h2::server::Builder::new();
     // A client of ours is no attacker.
     builder.data_frame_budget(usize::MAX);
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
+    let Ok(mut connection) = builder.handshake(stream).await else {
         return;
     };
     loop {
@@ -160,6 +179,8 @@ async fn answer(
                 told.cancelled.fetch_add(1, Ordering::SeqCst);
             }
         }
+        "Ticks" => tick(respond, head(), number > 0, &told).await,
+        "Sink" => sink(respond, head(), content, &told).await,
         // A verdict before the caller has said all.
         "Early" => {
             let mut stream = respond.send_response(head(), false).unwrap();
@@ -176,6 +197,41 @@ async fn answer(
         other => panic!("no method {other}"),
     }
 }
+
+/// Speaks without end, whatever comes; or so that nobody takes it for gRPC.
+async fn tick(
+    mut respond: h2::server::SendResponse<Bytes>,
+    mut head: Response<()>,
+    as_text: bool,
+    told: &Told,
+) {
+    if as_text {
+        let kind = "text/plain".parse().unwrap();
+        head.headers_mut().insert("content-type", kind);
+    }
+    let mut stream = respond.send_response(head, false).unwrap();
+    while stream.send_data(message(b"tick"), false).is_ok() {
+        tokio::time::sleep(TICK).await;
+    }
+    told.cancelled.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Listens, and says nothing before the end.
+async fn sink(
+    mut respond: h2::server::SendResponse<Bytes>,
+    head: Response<()>,
+    mut content: RecvStream,
+    told: &Told,
+) {
+    let mut stream = respond.send_response(head, false).unwrap();
+    match read(&mut content).await {
+        Ok(_) => stream.send_trailers(status("0", "")).unwrap(),
+        Err(_) => _ = told.cancelled.fetch_add(1, Ordering::SeqCst),
+    }
+}
+
+/// Between two messages of those that speak all the time.
+const TICK: Duration = Duration::from_millis(5);
 
 async fn count(number: usize, mut stream: SendStream<Bytes>) {
     for n in 0..number {

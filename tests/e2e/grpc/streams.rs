@@ -1,7 +1,5 @@
 //! Streams: both ways, of many small messages, silent for long, many at once, and over a backend's goodbye.
 
-use std::time::Duration;
-
 use super::calls::wait;
 use super::*;
 
@@ -135,19 +133,6 @@ fn a_silent_stream_outlives_the_time_of_bodies() {
             content.data().await.unwrap().unwrap(),
             message(b"still here")
         );
-    });
-}
-
-#[test]
-fn silence_is_bounded_as_in_a_tunnel() {
-    let service = Service::start();
-    let balancer = service.behind("", "[pools.calls.timeouts]\ntunnel = \"100ms\"");
-    run(async {
-        let mut call = Caller::to(&balancer).await.begin("Echo").await;
-        let mut content = (&mut call.response).await.unwrap().into_body();
-        let cut = content.data().await.unwrap().unwrap_err();
-        assert!(cut.is_reset(), "{cut}");
-        wait(|| service.told.cancelled.load(Ordering::SeqCst) == 1).await;
     });
 }
 
