@@ -7,6 +7,7 @@
 
 mod calls;
 mod errors;
+mod secure;
 mod silence;
 mod streams;
 
