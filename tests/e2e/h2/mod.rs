@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`frame`] (frames by our own hand), [`raw`] (an end of a connection that speaks them), [`case`] (frames
 //! and what has to become of them) with the tables [`frames`], [`blocks`], [`heads`] and [`fields`];
-//! [`honest`] clients; [`backend`], and what becomes of several kinds of them in [`upstream`]; [`floods`].
+//! [`honest`] clients; [`backend`], and what becomes of several kinds of them in [`upstream`] and, when their connections
+//! end, [`upstream_ends`]; [`floods`].
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod backend;
@@ -17,6 +18,7 @@ mod heads;
 mod honest;
 mod raw;
 mod upstream;
+mod upstream_ends;
 
 /// Fewer cases than that, and a table has been lost.
 const LEAST: usize = 150;

@@ -9,23 +9,27 @@ use super::frame::{self as f, data, goaway, head, headers, reset};
 use super::raw::{Raw, get, request};
 use crate::harness::{Balancer, Client, DEADLINE, Origin, Request, wait_until};
 
-fn before(backends: &[SocketAddr], pool: &str) -> Balancer {
+pub(super) fn before(backends: &[SocketAddr], pool: &str) -> Balancer {
+    Balancer::start(&pool_of(backends, pool))
+}
+
+pub(super) fn pool_of(backends: &[SocketAddr], pool: &str) -> String {
     let backends: Vec<_> = backends
         .iter()
         .map(|address| format!("{{ address = \"{address}\" }}"))
         .collect();
-    Balancer::start(&format!(
+    format!(
         "[server]\nworkers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
          [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n[pools.shop]\nprotocol = \"h2c\"\nbackends = [{}]\n{pool}\n",
         backends.join(", ")
-    ))
+    )
 }
 
-fn by_h1(balancer: &Balancer) -> Client {
+pub(super) fn by_h1(balancer: &Balancer) -> Client {
     balancer.client("web")
 }
 
-fn by_h2(balancer: &Balancer) -> Raw {
+pub(super) fn by_h2(balancer: &Balancer) -> Raw {
     Raw::client(balancer.address("web"))
 }
 
