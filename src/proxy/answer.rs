@@ -23,6 +23,12 @@ pub(super) struct Own {
     content: Content,
 }
 
+impl Own {
+    pub(super) fn status(&self) -> u16 {
+        self.head.status()
+    }
+}
+
 /// Makes the answer of a route that leads to no pool.
 pub(super) fn make(
     route: &Route,

@@ -163,8 +163,12 @@ impl<T: Transport> Proxy<T> {
             let own = answer::options(&request.head, admitted, x);
             return Ok(Reached::Route(own));
         }
+        let by_connect = upgrade::is_by_connect(&request.head);
         let Some(pool) = route.pool() else {
             let own = answer::make(route, &request.head, admitted, x)?;
+            if by_connect && upgrade::is_false_grant(own.status()) {
+                return Err(Failure::before(Cause::MethodNotAllowed));
+            }
             return Ok(Reached::Route(own));
         };
         x.pool = Some(pool);
@@ -181,6 +185,9 @@ impl<T: Transport> Proxy<T> {
         }
         rewrite::apply(route, request, x)?;
         let (mut response, slot) = retry::until_answered(self, pool, &inputs, request, x).await?;
+        if by_connect && upgrade::is_false_grant(response.head.status()) {
+            return Err(retry::no_answer(pool, x));
+        }
         response::shape(&mut response.head, request, pool, slot, &inputs, x);
         Ok(Reached::Backend(response))
     }

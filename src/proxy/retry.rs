@@ -159,6 +159,16 @@ fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
     }
 }
 
+/// Ends the attempt under way, whose response cannot be passed on.
+pub(super) fn no_answer(pool: &Pool, x: &mut Exchange) -> Failure {
+    note_failure(pool, Cause::Protocol, x);
+    Failure {
+        cause: Cause::Protocol,
+        sent: true,
+        stale: false,
+    }
+}
+
 /// Counts what became of a request that was sent more than once.
 fn note_retry(pool: &Pool, outcome: RetryOutcome, x: &mut Exchange) {
     if outcome == RetryOutcome::Ok {

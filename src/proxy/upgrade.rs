@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::message::body::{Body as _, Length, RequestBody};
+use crate::message::head::Version;
 use crate::message::{Head, Method, Name, grammar, hop_by_hop};
 use crate::plan::pool::Protocol;
 use crate::snapshot::Pool;
@@ -52,6 +53,17 @@ pub(super) fn granted(head: &Head) -> Option<Wanted> {
 /// Whether a 101 begins a WebSocket.
 pub(super) fn begins_websocket(head: &Head) -> bool {
     head.first(Name::Upgrade).is_some_and(is_websocket)
+}
+
+/// Whether a tunnel is asked for by CONNECT, as by HTTP/2 (RFC 8441 section 4): no other request of its has the field.
+pub(super) fn is_by_connect(head: &Head) -> bool {
+    head.version() == Version::Http2 && hop_by_hop::upgrade(head).is_some()
+}
+
+/// Whether a status other than 101 would be taken for a grant by a client that has asked by CONNECT: any 2xx is one to it
+/// (RFC 9110 section 9.3.6).
+pub(super) fn is_false_grant(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 fn is_websocket(protocol: &[u8]) -> bool {

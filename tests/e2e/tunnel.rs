@@ -404,6 +404,9 @@ async fn a_websocket_of_http2_that_is_not_granted_is_none() {
         // The right answer to another key.
         (GRANT, 0),
         ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403),
+        // To a client that asks by CONNECT each 2xx is a grant, and these are none.
+        ("HTTP/1.1 200 Page\r\nContent-Length: 4\r\n\r\npage", 502),
+        ("HTTP/1.1 204 Nothing\r\n\r\n", 502),
     ] {
         let balancer = in_front_of(backend(answer, echo), "", "");
         assert_eq!(asked_by_h2(&balancer).await.0, status, "{answer}");
@@ -414,4 +417,34 @@ async fn a_websocket_of_http2_that_is_not_granted_is_none() {
         502,
         "a 101 that nobody asked for"
     );
+    // Where no upgrade is allowed a backend is asked for a page, and gives one.
+    let origin = Origin::named("a");
+    let balancer = in_front_of(origin.address(), "upgrade = []", "");
+    assert_eq!(asked_by_h2(&balancer).await.0, 502);
+    assert_eq!(origin.requests(), 1);
+    let respond = "[[routes]]\npath = \"/chat\"\nrespond = { body = \"ok\" }";
+    let balancer = in_front_of(origin.address(), respond, "");
+    assert_eq!(asked_by_h2(&balancer).await.0, 405);
+}
+
+/// A refusal comes with its body, and the stream ends behind it.
+#[tokio::test]
+async fn a_refusal_by_http2_is_a_plain_answer() {
+    for (answer, status) in [
+        ("HTTP/1.1 404 None\r\nContent-Length: 4\r\n\r\nnone", 404),
+        (
+            "HTTP/1.1 426 Old\r\nSec-WebSocket-Version: 13\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnone\r\n0\r\n\r\n",
+            426,
+        ),
+    ] {
+        let balancer = in_front_of(backend(answer, echo), "", "");
+        let (seen, _send, content) = asked_by_h2(&balancer).await;
+        assert_eq!(seen, status);
+        let mut content = content.expect("there is an answer");
+        assert_eq!(next(&mut content).await.as_deref(), Some(&b"none"[..]));
+        assert_eq!(next(&mut content).await, None);
+        wait_until(DEADLINE, "the end of the request", || {
+            in_flight(&balancer) == 0.0
+        });
+    }
 }

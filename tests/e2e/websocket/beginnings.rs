@@ -51,6 +51,14 @@ fn a_refusal_is_passed_on_with_its_body() {
             "www-authenticate: basic realm=\"chat\"",
         ),
         (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nwho",
+            "content-type: text/html",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nX-Why: nowhere\r\nContent-Length: 3\r\n\r\nwho",
+            "x-why: nowhere",
+        ),
+        (
             "HTTP/1.1 403 Forbidden\r\nX-Why: banned\r\nContent-Length: 3\r\n\r\nwho",
             "x-why: banned",
         ),
