@@ -136,6 +136,11 @@ fn run(path: &Path, color: Color) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// `1 route`, `2 routes`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn check(path: &Path, json: bool, color: Color) -> ExitCode {
     let options = config::Options::new();
     match config::load(path, &options) {
@@ -152,15 +157,15 @@ fn check(path: &Path, json: bool, color: Color) -> ExitCode {
             }
             let plan = &loaded.plan;
             say(&format!(
-                "{}: good ({} listeners, {} routes, {} pools, {} backends)",
+                "{}: good ({}, {}, {}, {})",
                 path.display(),
-                plan.listeners.len(),
-                plan.routes.len(),
-                plan.pools.len(),
-                plan.pools
-                    .iter()
-                    .map(|pool| pool.backends.len())
-                    .sum::<usize>(),
+                counted(plan.listeners.len(), "listener"),
+                counted(plan.routes.len(), "route"),
+                counted(plan.pools.len(), "pool"),
+                counted(
+                    plan.pools.iter().map(|pool| pool.backends.len()).sum(),
+                    "backend"
+                ),
             ));
             ExitCode::SUCCESS
         }

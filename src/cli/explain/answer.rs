@@ -51,6 +51,8 @@ pub(super) struct Request {
     /// For whom, after the walk over trusted proxies.
     pub(super) client: Option<IpAddr>,
     pub(super) https: bool,
+    /// Whether the URL says https; nothing if it has no scheme.
+    pub(super) asked_https: Option<bool>,
 }
 
 /// The listener that it comes by.
@@ -152,6 +154,7 @@ impl Answer {
                     Some(peer) => Some(forwarded::client_address(head, *peer, nets)),
                     None => forwarded::client_told(head, nets),
                 },
+                asked_https: question.https,
                 https: listener.tls.is_some() || trusted && forwarded::says_https(head, nets),
             },
             listener: Listener {

@@ -13,6 +13,8 @@ use crate::plan::{Listener, Plan};
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) head: Head,
+    /// Whether the URL says https; nothing if it has no scheme.
+    pub(super) https: Option<bool>,
     /// The index of the listener, and why this one.
     pub(super) listener: usize,
     pub(super) chosen: Chosen,
@@ -84,6 +86,7 @@ impl Question {
         let peer = asked.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         Ok(Self {
             head,
+            https: url.https,
             listener,
             chosen,
             peer: has_addresses.then_some(peer),

@@ -66,6 +66,17 @@ fn head(out: &mut String, answer: &Answer) -> std::fmt::Result {
         "  listener  {} ({}){chosen}",
         listener.name, listener.address
     )?;
+    match (request.asked_https, request.https) {
+        (Some(true), false) => writeln!(
+            out,
+            "  scheme    the listener has no TLS: this is what becomes of the same by http"
+        )?,
+        (Some(false), true) => writeln!(
+            out,
+            "  scheme    the listener has TLS: this is what becomes of the same by https"
+        )?,
+        _ => {}
+    }
     let assumed = if request.peer_assumed {
         ", assumed; --client names another"
     } else {

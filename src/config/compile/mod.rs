@@ -80,6 +80,7 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         demand_the_needed(
             &roots,
             [listener_tables.len(), route_tables.len(), pool_tables.len()],
+            route_tables.iter().all(answers_by_itself),
         );
         warn_of_unused(&pool_tables, lead_to.used());
     }
@@ -296,8 +297,14 @@ fn compile_pools(tables: &Tables<'_, raw::pool::Pool>, outside: &Outside) -> Vec
     pools
 }
 
-/// Nothing can be served without a listener, a route and a pool.
-fn demand_the_needed(roots: &[Root<'_>], counts: [usize; 3]) {
+/// Whether a route needs no pool.
+fn answers_by_itself(route: &Given<'_, raw::route::Route>) -> bool {
+    let raw = route.value;
+    raw.pool.is_none() && (raw.redirect.is_some() || raw.respond.is_some())
+}
+
+/// Nothing can be served without a listener, a route and, if not all routes answer by themselves, a pool.
+fn demand_the_needed(roots: &[Root<'_>], counts: [usize; 3], all_by_themselves: bool) {
     let Some(root) = roots.first() else { return };
     let needed = [
         (
@@ -312,7 +319,7 @@ fn demand_the_needed(roots: &[Root<'_>], counts: [usize; 3]) {
         ),
         (
             "pool",
-            root.raw.pools.is_some(),
+            root.raw.pools.is_some() || (counts[1] > 0 && all_by_themselves),
             "add [pools.shop] with backends = [{ address = \"127.0.0.1:9001\" }]",
         ),
     ];

@@ -275,12 +275,27 @@ impl<'a> Scope<'a> {
                         (Found::Array, Found::String | Found::Table) => {
                             finding.help("put it in brackets: [ .. ]")
                         }
+                        (Found::Table, Found::String) => match table_like(&self.path) {
+                            Some(example) => finding.help(format!("such as {example}")),
+                            None => finding,
+                        },
                         _ => finding,
                     },
                 );
                 None
             }
         }
+    }
+}
+
+/// How a table is written that is easily taken for a text.
+fn table_like(path: &str) -> Option<&'static str> {
+    match path.rsplit('.').next()? {
+        "redirect" => Some("redirect = { to = \"https://{host}{uri}\" }"),
+        "respond" => Some("respond = { status = 200, body = \"ok\" }"),
+        "rewrite" => Some("rewrite = { path = \"/new{rest}\" }"),
+        "sticky" => Some("sticky = { cookie = \"forecourt\" }"),
+        _ => None,
     }
 }
 

@@ -40,6 +40,54 @@ fn a_bad_configuration_does_not_start() {
     );
 }
 
+/// Routes that answer by themselves need nobody behind them; one that does not still does.
+#[test]
+fn a_pool_is_needed_only_by_a_route_that_leads_to_one() {
+    let alone = "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+                 [[routes]]\npath = \"/ok\"\nrespond = { body = \"fine\" }\n\
+                 [[routes]]\npath_prefix = \"/\"\nredirect = { to = \"https://{host}{uri}\" }\n";
+    let balancer = Balancer::start(alone);
+    let file = balancer.config_file();
+    let output = program(&["check", file.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("good (1 listener, 2 routes, 0 pools, 0 backends)"),
+        "{said}"
+    );
+    let mut client = balancer.client("web");
+    assert_eq!(client.get("/ok").text(), "fine");
+    assert_eq!(client.get("/other").status, 307);
+    assert_eq!(balancer.admin("/healthz").status, 200);
+    // A pool may come later, and go again.
+    let origin = Origin::named("a");
+    let route = "[[routes]]\npath = \"/shop\"\npool = \"shop\"\n";
+    let with_pool = format!(
+        "{alone}{route}{}",
+        crate::harness::pool("shop", "random", &[&origin])
+    );
+    for (configuration, status) in [(with_pool.as_str(), 200), (alone, 307)] {
+        balancer.reload(configuration);
+        wait_until(DEADLINE, "the reload", || {
+            client.get("/shop").status == status
+        });
+    }
+    for routes in [route, ""] {
+        let head = "[listeners.web]\naddress = \"127.0.0.1:0\"\n";
+        let (code, log) = in_vain(&format!("{head}{routes}"));
+        assert!(code == Some(2) && log.contains("there is no pool"), "{log}");
+    }
+    let text_for_table = format!(
+        "{alone}{}",
+        "[[routes]]\npath = \"/x\"\nredirect = \"https://shop.example\"\n"
+    );
+    let (code, log) = in_vain(&text_for_table);
+    assert_eq!(code, Some(2));
+    assert!(
+        log.contains("such as redirect = { to = \"https://{host}{uri}\" }"),
+        "{log}"
+    );
+}
+
 #[test]
 fn check_says_all_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -51,7 +99,8 @@ fn check_says_all_that_is_wrong() {
     let (good, bad) = (path("good.toml", GOOD), path("bad.toml", BAD));
     let output = program(&["check", &good]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains("good") && output.stderr.is_empty());
+    let counted = "good (1 listener, 1 route, 1 pool, 1 backend)";
+    assert!(text(&output.stdout).contains(counted) && output.stderr.is_empty());
     let output = program(&["check", "--json", &good]);
     let problems: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(

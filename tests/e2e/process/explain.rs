@@ -358,3 +358,32 @@ fn of_thousands_the_near_ones_are_shown() {
     let said = text(&program(&[&arguments[..], &["--all"]].concat()).stdout);
     assert!(said.lines().count() > 3_000);
 }
+
+/// Who asks for https where nobody speaks TLS is told that this is not what is answered.
+#[test]
+fn another_scheme_than_the_listeners_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("forecourt.toml");
+    let listener = "[listeners.web]\naddress = \"127.0.0.1:0\"\n";
+    let rest = "[[routes]]\nrespond = { body = \"ok\" }\n";
+    let tls = "[listeners.web.tls]\nself_signed = [\"shop.example\"]\n";
+    let explained = |url: &str| {
+        let output = program(&["explain", url, "--config", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    std::fs::write(&file, format!("{listener}{rest}")).unwrap();
+    let line = "  scheme    the listener has no TLS: ";
+    let said = explained("https://shop.example/");
+    assert!(said.contains(line), "{said}");
+    for url in ["http://shop.example/", "shop.example/", "/"] {
+        assert!(!explained(url).contains("  scheme "), "{url}");
+    }
+    std::fs::write(&file, format!("{listener}{tls}{rest}")).unwrap();
+    assert!(!explained("https://shop.example/").contains("  scheme "));
+    let said = explained("http://shop.example/");
+    assert!(
+        said.contains("  scheme    the listener has TLS: "),
+        "{said}"
+    );
+}
