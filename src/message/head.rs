@@ -17,6 +17,9 @@ pub struct Head {
     fields: Vec<Field>,
     start: Start,
     version: Version,
+    /// The known names that fields have been added with since it was empty, a bit each: whoever asks for one that never
+    /// was there, and most do, walks no fields.
+    seen: u32,
 }
 
 /// The version of the message as it was received.
@@ -115,6 +118,7 @@ impl Head {
         self.fields.clear();
         self.start = Start::Empty;
         self.version = Version::default();
+        self.seen = 0;
     }
 
     /// Bytes of memory that the head holds, for whoever decides whether it is worth keeping.
@@ -223,7 +227,12 @@ impl Head {
 
     /// The values of all fields of a known name, in order. [`Name::Other`] gives those of every other name.
     pub fn all(&self, known: Name) -> impl Iterator<Item = &[u8]> {
-        self.fields
+        let fields = if self.may_have(known) {
+            &self.fields[..]
+        } else {
+            &[]
+        };
+        fields
             .iter()
             .filter(move |field| !field.removed && field.known == known)
             .map(|field| self.at(field.value))
@@ -247,17 +256,12 @@ impl Head {
         let known = Name::from_bytes(name);
         let name = self.append(name);
         let value = self.append(value);
-        self.fields.push(Field {
-            name,
-            value,
-            known,
-            removed: false,
-        });
+        self.add(known, name, value);
     }
 
     /// Removes all fields of a known name; says whether there were any.
     pub fn remove(&mut self, known: Name) -> bool {
-        self.remove_if(|field| field.known == known)
+        self.may_have(known) && self.remove_if(|field| field.known == known)
     }
 
     /// Removes all fields for which `unwanted` says so; says whether there were any.
@@ -320,12 +324,22 @@ impl Head {
     /// Adds a field after [`Head::adopt`], as ranges of the adopted bytes.
     pub fn adopt_field(&mut self, name: std::ops::Range<usize>, value: std::ops::Range<usize>) {
         let name = Span::from(name);
+        self.add(Name::from_bytes(self.at(name)), name, value.into());
+    }
+
+    fn add(&mut self, known: Name, name: Span, value: Span) {
+        self.seen |= known.bit();
         self.fields.push(Field {
-            known: Name::from_bytes(self.at(name)),
             name,
-            value: value.into(),
+            value,
+            known,
             removed: false,
         });
+    }
+
+    /// Whether a field of this name has been added, removed by now or not.
+    fn may_have(&self, known: Name) -> bool {
+        self.seen & known.bit() != 0
     }
 
     fn append(&mut self, part: &[u8]) -> Span {
@@ -377,6 +391,11 @@ impl From<std::ops::Range<usize>> for Span {
 }
 
 impl Name {
+    /// Its place among the names that a head has seen.
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// Finds the known name, without regard to case.
     pub fn from_bytes(name: &[u8]) -> Self {
         // By length first: nearly every field is told apart from the known ones by that alone.
