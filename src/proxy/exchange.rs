@@ -43,7 +43,7 @@ pub(super) struct Exchange {
     /// Whether the host depends on the backend that is picked.
     pub(super) host_by_backend: bool,
     /// What the log wants and the head will not keep; absent when nothing is logged.
-    pub(super) story: Option<Box<Story>>,
+    pub(super) story: Option<Story>,
     pub(super) attempts: SmallVec<[Tried; 2]>,
     pub(super) sticky: Option<StickyOutcome>,
     /// The claim on the backend that answers.
@@ -62,11 +62,11 @@ pub(super) struct Exchange {
     expects_continue: bool,
 }
 
-/// What the log tells of a request.
+/// What the log tells of a request: method and path, one behind the other, and in place unless they are long.
 #[derive(Debug)]
 pub(super) struct Story {
-    pub(super) method: Box<[u8]>,
-    pub(super) path: Box<[u8]>,
+    text: SmallVec<[u8; 64]>,
+    method: usize,
 }
 
 /// An attempt that was made.
@@ -126,10 +126,7 @@ impl Exchange {
         self.client = peer.address;
         self.expects_continue = hop_by_hop::expects_continue(head);
         if self.log.borrow().is_on() {
-            self.story = Some(Box::new(Story {
-                method: head.method_bytes().into(),
-                path: path_of(head.target()).into(),
-            }));
+            self.story = Some(Story::of(head));
         }
     }
 
@@ -194,6 +191,22 @@ impl Exchange {
                 last.cause = Some(cause);
             }
         }
+    }
+}
+
+impl Story {
+    fn of(head: &Head) -> Self {
+        let mut text = SmallVec::from_slice(head.method_bytes());
+        text.extend_from_slice(path_of(head.target()));
+        Self {
+            text,
+            method: head.method_bytes().len(),
+        }
+    }
+
+    /// The method and the path.
+    pub(super) fn told(&self) -> (&[u8], &[u8]) {
+        self.text.split_at(self.method)
     }
 }
 

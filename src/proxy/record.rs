@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Story};
 use crate::message::body::Ending;
 use crate::telemetry::access::{Attempt, Shown, Times};
 use crate::telemetry::{AccessRecord, Cause, CodeClass};
@@ -77,10 +77,7 @@ fn log(x: &Exchange, total: Duration) {
         .collect();
     let plan = &x.view.plan;
     let pool = x.pool.map(|pool| &x.view.pools[pool]);
-    let (method, path) = x
-        .story
-        .as_ref()
-        .map_or((&b""[..], &b""[..]), |story| (&story.method, &story.path));
+    let (method, path) = x.story.as_ref().map(Story::told).unwrap_or_default();
     x.log.borrow_mut().write(&AccessRecord {
         timestamp: Timestamp::now(),
         method,
