@@ -36,6 +36,8 @@ use live::Live;
 /// knows it; gone when the last of them is.
 pub struct Backend {
     key: BackendKey,
+    /// The address, written once: each line of the access log has it twice.
+    shown: Box<str>,
     number: u32,
     live: Live,
     meters: Arc<BackendMeters>,
@@ -45,6 +47,7 @@ impl Backend {
     /// A backend that is well, wanted and idle. `number` must be unique in the process.
     pub fn new(key: BackendKey, number: u32, meters: Arc<BackendMeters>) -> Arc<Self> {
         Arc::new(Self {
+            shown: key.address.to_string().into(),
             key,
             number,
             live: Live::default(),
@@ -60,6 +63,11 @@ impl Backend {
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.key.address
+    }
+
+    /// Its address as the configuration writes it.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// Its number, unique in the process and never used again: an index for what each worker keeps

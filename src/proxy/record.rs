@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::exchange::{Exchange, Story};
 use crate::message::body::Ending;
-use crate::telemetry::access::{Attempt, Shown, Times};
+use crate::telemetry::access::{Attempt, Times};
 use crate::telemetry::{AccessRecord, Cause, CodeClass};
 use crate::upstream::cause_of_upload;
 
@@ -70,7 +70,7 @@ fn log(x: &Exchange, total: Duration) {
         .attempts
         .iter()
         .map(|tried| Attempt {
-            backend: Shown(x.backend(tried).address()),
+            backend: x.backend(tried).shown(),
             cause: tried.cause,
             duration: tried.took,
         })
@@ -89,10 +89,7 @@ fn log(x: &Exchange, total: Duration) {
         listener: &x.listener.name,
         route: x.route.map(|route| &*plan.routes[route].name),
         pool: pool.map(|pool| &*pool.name),
-        backend: x
-            .attempts
-            .last()
-            .map(|tried| Shown(x.backend(tried).address())),
+        backend: attempts.last().map(|tried| tried.backend),
         strategy: pool.map(|pool| pool.strategy.name()),
         sticky: x.sticky,
         generation: x.view.generation,

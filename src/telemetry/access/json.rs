@@ -5,6 +5,7 @@
 //! (U+0085, U+2028) nor drive a terminal. Durations are nanoseconds.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serializer as _;
@@ -12,6 +13,13 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::record::{AccessRecord, Attempt, Lossy, Stamp};
+
+/// A key with all that stands around it, for a member that is not the first of its object.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
 
 impl AccessRecord<'_> {
     /// Appends the line, its line feed included.
@@ -22,17 +30,17 @@ impl AccessRecord<'_> {
         self.write_request(out);
         self.write_decisions(out);
         if !self.attempts.is_empty() {
-            key("forecourt.attempts", out);
+            out.extend_from_slice(key!("forecourt.attempts").as_bytes());
             write_attempts(self.attempts, out);
         }
-        for (name, time) in [
-            ("forecourt.times.queue", self.times.queue),
-            ("forecourt.times.connect", self.times.connect),
-            ("forecourt.times.first_byte", self.times.first_byte),
-            ("forecourt.times.total", Some(self.times.total)),
+        for (key, time) in [
+            (key!("forecourt.times.queue"), self.times.queue),
+            (key!("forecourt.times.connect"), self.times.connect),
+            (key!("forecourt.times.first_byte"), self.times.first_byte),
+            (key!("forecourt.times.total"), Some(self.times.total)),
         ] {
             if let Some(time) = time {
-                number(name, nanoseconds(time), out);
+                number(key, nanoseconds(time), out);
             }
         }
         out.extend_from_slice(b"}\n");
@@ -40,49 +48,48 @@ impl AccessRecord<'_> {
 
     /// What ECS has a name for.
     fn write_request(&self, out: &mut Vec<u8>) {
-        key("http.request.method", out);
+        out.extend_from_slice(key!("http.request.method").as_bytes());
         bytes(self.method, out);
-        key("url.path", out);
+        out.extend_from_slice(key!("url.path").as_bytes());
         bytes(self.path, out);
         if let Some(status) = self.status {
-            number("http.response.status_code", u64::from(status), out);
+            number(key!("http.response.status_code"), u64::from(status), out);
         }
-        number("http.response.body.bytes", self.body_bytes, out);
-        number("event.duration", nanoseconds(self.times.total), out);
+        number(key!("http.response.body.bytes"), self.body_bytes, out);
+        number(key!("event.duration"), nanoseconds(self.times.total), out);
         if let Some(client) = self.client {
-            key("client.ip", out);
-            shown(&client, out);
+            out.extend_from_slice(key!("client.ip").as_bytes());
+            address(client, out);
         }
         if !self.request_id.is_empty() {
-            key("http.request.id", out);
+            out.extend_from_slice(key!("http.request.id").as_bytes());
             bytes(self.request_id, out);
         }
     }
 
     /// What forecourt decided.
     fn write_decisions(&self, out: &mut Vec<u8>) {
-        key("forecourt.listener", out);
-        text(self.listener, out);
-        for (name, value) in [
-            ("forecourt.route", self.route),
-            ("forecourt.pool", self.pool),
-            ("forecourt.strategy", self.strategy),
+        for (key, value) in [
+            (key!("forecourt.listener"), Some(self.listener)),
+            (key!("forecourt.route"), self.route),
+            (key!("forecourt.pool"), self.pool),
+            (key!("forecourt.strategy"), self.strategy),
             (
-                "forecourt.sticky",
+                key!("forecourt.sticky"),
                 self.sticky.map(|sticky| sticky.as_str()),
             ),
-            ("forecourt.error", self.error.map(|cause| cause.as_str())),
+            (
+                key!("forecourt.error"),
+                self.error.map(|cause| cause.as_str()),
+            ),
+            (key!("forecourt.backend"), self.backend),
         ] {
             if let Some(value) = value {
-                key(name, out);
+                out.extend_from_slice(key.as_bytes());
                 text(value, out);
             }
         }
-        if let Some(backend) = self.backend {
-            key("forecourt.backend", out);
-            shown(&backend, out);
-        }
-        number("forecourt.generation", self.generation, out);
+        number(key!("forecourt.generation"), self.generation, out);
     }
 }
 
@@ -90,42 +97,65 @@ fn write_attempts(attempts: &[Attempt<'_>], out: &mut Vec<u8>) {
     for (index, attempt) in attempts.iter().enumerate() {
         out.push(if index == 0 { b'[' } else { b',' });
         out.extend_from_slice(b"{\"backend\":");
-        shown(&attempt.backend, out);
+        text(attempt.backend, out);
         if let Some(cause) = attempt.cause {
-            key("cause", out);
+            out.extend_from_slice(key!("cause").as_bytes());
             text(cause.as_str(), out);
         }
-        number("duration", nanoseconds(attempt.duration), out);
+        number(key!("duration"), nanoseconds(attempt.duration), out);
         out.push(b'}');
     }
     out.push(b']');
 }
 
-/// Begins a member that is not the first of its object.
-fn key(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn number(key: &str, value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn number(name: &str, value: u64, out: &mut Vec<u8>) {
-    key(name, out);
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+/// Writes an address as a JSON string: those of IPv4, which are most, without the machinery of formatting.
+fn address(address: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(v4) = address else {
+        return shown(&address, out);
+    };
+    out.push(b'"');
+    for (index, part) in v4.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(part).as_bytes());
+    }
+    out.push(b'"');
 }
 
 /// Writes bytes as a JSON string; what is not UTF-8 becomes U+FFFD.
 pub(super) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) {
+        return quoted(bytes, out);
+    }
     match str::from_utf8(bytes) {
-        Ok(valid) => text(valid, out),
+        Ok(valid) => shown(&valid, out),
         Err(_) => shown(&Lossy(bytes), out),
     }
 }
 
 /// Writes a JSON string.
 fn text(text: &str, out: &mut Vec<u8>) {
-    Serializer::with_formatter(out, Ascii)
-        .serialize_str(text)
-        .expect(VEC_TAKES_ALL);
+    bytes(text.as_bytes(), out);
+}
+
+/// Whether a string stands in JSON as it is: nearly all do.
+fn is_plain(bytes: &[u8]) -> bool {
+    // No early exit, so that the compiler can look at many bytes at once.
+    !bytes.iter().fold(false, |odd, byte| {
+        odd | !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\')
+    })
+}
+
+fn quoted(plain: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(plain);
+    out.push(b'"');
 }
 
 /// Writes what `value` displays as a JSON string.

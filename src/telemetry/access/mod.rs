@@ -22,7 +22,7 @@ mod writer;
 use std::path::PathBuf;
 
 pub use log::{AccessControl, AccessLog};
-pub use record::{AccessRecord, Attempt, Shown, Stamp, Times};
+pub use record::{AccessRecord, Attempt, Stamp, Times};
 
 /// Where access-log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ pub struct AccessRecord<'a> {
     /// Name of the pool.
     pub pool: Option<&'a str>,
     /// The backend that answered, or that was tried last.
-    pub backend: Option<Shown<'a>>,
+    pub backend: Option<&'a str>,
     /// Name of the strategy that picked it.
     pub strategy: Option<&'a str>,
     /// What became of the sticky cookie, in a pool with stickiness.
@@ -52,7 +52,7 @@ pub struct AccessRecord<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
     /// The backend that was tried.
-    pub backend: Shown<'a>,
+    pub backend: &'a str,
     /// Why it failed; `None` if it did not.
     pub cause: Option<Cause>,
     /// From its start to its failure or the end of its response.
@@ -70,22 +70,6 @@ pub struct Times {
     pub first_byte: Option<Duration>,
     /// From the request's head to the end of the response; also the line's `event.duration`.
     pub total: Duration,
-}
-
-/// Something written by its `Display`, so that an address needs no string of its own.
-#[derive(Clone, Copy)]
-pub struct Shown<'a>(pub &'a (dyn fmt::Display + 'a));
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// Bytes written as UTF-8, each invalid part as U+FFFD, as [`String::from_utf8_lossy`] does but without a string.

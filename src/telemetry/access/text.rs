@@ -11,7 +11,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::json;
-use super::record::{AccessRecord, Lossy, Shown, Stamp};
+use super::record::{AccessRecord, Lossy, Stamp};
 
 impl AccessRecord<'_> {
     /// Appends the line, its line feed included.
@@ -48,9 +48,9 @@ impl AccessRecord<'_> {
             out.push(b' ');
             word(pool, out);
         }
-        if let Some(Shown(backend)) = self.backend {
+        if let Some(backend) = self.backend {
             out.extend_from_slice(b" -> ");
-            word(&backend, out);
+            word(backend, out);
         }
         if let Some(sticky) = self.sticky {
             out.extend_from_slice(b" sticky=");

@@ -7,21 +7,18 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{AccessRecord, Attempt, Shown, Stamp, Times};
+use super::super::{AccessRecord, Attempt, Stamp, Times};
 use super::{json_of, small};
 use crate::telemetry::cause::Cause;
 use crate::telemetry::words::StickyOutcome;
 
-fn with_everything<'a>(
-    attempts: &'a [Attempt<'a>],
-    backend: &'a dyn std::fmt::Display,
-) -> AccessRecord<'a> {
+fn with_everything<'a>(attempts: &'a [Attempt<'a>], backend: &'a str) -> AccessRecord<'a> {
     AccessRecord {
         client: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         request_id: b"r-1",
         route: Some("checkout"),
         pool: Some("shop"),
-        backend: Some(Shown(backend)),
+        backend: Some(backend),
         strategy: Some("round-robin"),
         sticky: Some(StickyOutcome::Rebound),
         error: Some(Cause::ResponseTimeout),
@@ -49,12 +46,12 @@ fn a_json_line_holds_every_field_flat() {
     let second = "unix:/run/b.sock";
     let attempts = [
         Attempt {
-            backend: Shown(&first),
+            backend: first,
             cause: Some(Cause::ConnectRefused),
             duration: Duration::from_nanos(4),
         },
         Attempt {
-            backend: Shown(&second),
+            backend: second,
             cause: None,
             duration: Duration::from_nanos(5),
         },
@@ -115,12 +112,12 @@ fn what_is_unknown_is_absent() {
 fn a_text_line_is_short_and_says_what_was_unusual() {
     let backend = "127.0.0.1:9001";
     let attempt = Attempt {
-        backend: Shown(&backend),
+        backend,
         cause: None,
         duration: Duration::ZERO,
     };
     assert_eq!(
-        text_of(&with_everything(&[attempt, attempt], &backend)),
+        text_of(&with_everything(&[attempt, attempt], backend)),
         "2026-11-21T09:30:00.007Z ::1 web \"GET /checkout\" 504 512B 0.000ms shop -> 127.0.0.1:9001 \
          sticky=rebound attempts=2 error=response-timeout id=\"r-1\"\n"
     );
@@ -162,14 +159,14 @@ proptest! {
         spoken in ".{0,20}",
         id in prop::collection::vec(prop::sample::select(b"\"\\\r\n\0\x1b\x7f\xc2\x85\xe2\x80\xa8az \xff".to_vec()), 0..20),
     ) {
-        let attempt = Attempt { backend: Shown(&spoken), cause: Some(Cause::Reset), duration: Duration::MAX };
+        let attempt = Attempt { backend: &spoken, cause: Some(Cause::Reset), duration: Duration::MAX };
         let record = AccessRecord {
             method: &method,
             path: &path,
             request_id: &id,
             route: Some(&spoken),
             pool: Some(&spoken),
-            backend: Some(Shown(&spoken)),
+            backend: Some(&spoken),
             listener: &spoken,
             attempts: &[attempt],
             ..small(b"")
