@@ -134,8 +134,7 @@ fn set_x_forwarded(head: &mut Head, teller: &Teller<'_>) {
             // Or whoever reads this list would stop at the peer.
             rfc7239::translate(head, &mut list);
         }
-        // Writing to memory does not fail.
-        let _ = write!(list, "{}", peer.to_canonical());
+        list.push_address(peer.to_canonical());
         head.push(b"X-Forwarded-For", &list.0);
     }
     if head.first(Name::XForwardedProto).is_none() {
@@ -222,6 +221,23 @@ fn read_address(text: &[u8]) -> Option<IpAddr> {
 }
 
 struct Text(SmallVec<[u8; 128]>);
+
+impl Text {
+    /// Appends an address: one of IPv4, as most are, without the machinery of formatting.
+    fn push_address(&mut self, address: IpAddr) {
+        let IpAddr::V4(v4) = address else {
+            // Writing to memory does not fail.
+            let _ = write!(self, "{address}");
+            return;
+        };
+        for (index, part) in v4.octets().into_iter().enumerate() {
+            if index > 0 {
+                self.0.push(b'.');
+            }
+            self.0.extend(itoa::Buffer::new().format(part).bytes());
+        }
+    }
+}
 
 impl std::fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
