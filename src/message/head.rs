@@ -399,49 +399,79 @@ impl Name {
     /// Finds the known name, without regard to case.
     pub fn from_bytes(name: &[u8]) -> Self {
         // By length first: nearly every field is told apart from the known ones by that alone.
-        let candidates: &[(&[u8], Self)] = match name.len() {
-            2 => &[(b"te", Self::Te)],
-            3 => &[(b"via", Self::Via)],
-            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
-            6 => &[
-                (b"cookie", Self::Cookie),
-                (b"accept", Self::Accept),
-                (b"expect", Self::Expect),
-            ],
-            7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
-            9 => &[(b"forwarded", Self::Forwarded)],
-            10 => &[
-                (b"connection", Self::Connection),
-                (b"keep-alive", Self::KeepAlive),
-                (b"set-cookie", Self::SetCookie),
-            ],
-            12 => &[
-                (b"content-type", Self::ContentType),
-                (b"x-request-id", Self::XRequestId),
-            ],
-            13 => &[(b"cache-control", Self::CacheControl)],
-            14 => &[(b"content-length", Self::ContentLength)],
-            15 => &[
-                (b"x-forwarded-for", Self::XForwardedFor),
-                (b"accept-encoding", Self::AcceptEncoding),
-            ],
-            16 => &[
-                (b"x-forwarded-host", Self::XForwardedHost),
-                (b"proxy-connection", Self::ProxyConnection),
-            ],
-            17 => &[
-                (b"transfer-encoding", Self::TransferEncoding),
-                (b"x-forwarded-proto", Self::XForwardedProto),
-            ],
-            18 => &[(b"proxy-authenticate", Self::ProxyAuthenticate)],
-            19 => &[(b"proxy-authorization", Self::ProxyAuthorization)],
-            _ => &[],
-        };
-        candidates
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map_or(Self::Other, |(_, known)| *known)
+        match name.len() {
+            2 => among(name, &[(b"te", Self::Te)]),
+            3 => among(name, &[(b"via", Self::Via)]),
+            4 => among(name, &[(b"host", Self::Host), (b"date", Self::Date)]),
+            6 => among(
+                name,
+                &[
+                    (b"cookie", Self::Cookie),
+                    (b"accept", Self::Accept),
+                    (b"expect", Self::Expect),
+                ],
+            ),
+            7 => among(
+                name,
+                &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            ),
+            9 => among(name, &[(b"forwarded", Self::Forwarded)]),
+            10 => among(
+                name,
+                &[
+                    (b"connection", Self::Connection),
+                    (b"keep-alive", Self::KeepAlive),
+                    (b"set-cookie", Self::SetCookie),
+                ],
+            ),
+            12 => among(
+                name,
+                &[
+                    (b"content-type", Self::ContentType),
+                    (b"x-request-id", Self::XRequestId),
+                ],
+            ),
+            13 => among(name, &[(b"cache-control", Self::CacheControl)]),
+            14 => among(name, &[(b"content-length", Self::ContentLength)]),
+            15 => among(
+                name,
+                &[
+                    (b"x-forwarded-for", Self::XForwardedFor),
+                    (b"accept-encoding", Self::AcceptEncoding),
+                ],
+            ),
+            16 => among(
+                name,
+                &[
+                    (b"x-forwarded-host", Self::XForwardedHost),
+                    (b"proxy-connection", Self::ProxyConnection),
+                ],
+            ),
+            17 => among(
+                name,
+                &[
+                    (b"transfer-encoding", Self::TransferEncoding),
+                    (b"x-forwarded-proto", Self::XForwardedProto),
+                ],
+            ),
+            18 => among(name, &[(b"proxy-authenticate", Self::ProxyAuthenticate)]),
+            19 => among(name, &[(b"proxy-authorization", Self::ProxyAuthorization)]),
+            _ => Self::Other,
+        }
     }
+}
+
+/// Finds a name among the known ones of its length. Of a length that the compiler knows, so that it folds and compares
+/// all bytes at once.
+fn among<const N: usize>(name: &[u8], candidates: &[(&[u8; N], Name)]) -> Name {
+    let Ok(mut folded) = <[u8; N]>::try_from(name) else {
+        return Name::Other;
+    };
+    folded.make_ascii_lowercase();
+    candidates
+        .iter()
+        .find(|(known, _)| **known == folded)
+        .map_or(Name::Other, |(_, known)| *known)
 }
 
 #[cfg(test)]
