@@ -3,21 +3,32 @@
 //! Values are given as they stand; quotes are part of them. Names are compared byte by byte, and the first
 //! of several wins, which is the one with the longest path.
 
+use std::ops::Range;
+
 use super::grammar::trim;
 use super::head::{Head, Name};
 
 /// The value of the first cookie of this name.
 pub fn find<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
-    head.all(Name::Cookie)
-        .flat_map(pairs)
-        .find_map(|pair| value_of(pair, name.as_bytes()))
+    find_in(head, name.as_bytes())
 }
 
-/// Removes every cookie of this name. If there was one, the rest goes into one `Cookie` field at the end
-/// of the head; otherwise nothing changes.
+/// Removes every cookie of this name. Where it is one cookie in one field, the rest of that stays as it is; else the
+/// rest of all goes into one `Cookie` field at the end of the head. If there was none, nothing changes.
 pub fn remove(head: &mut Head, name: &str) {
-    if find(head, name).is_some() {
-        rewrite(head, |pair| value_of(pair, name.as_bytes()).is_none());
+    let name = name.as_bytes();
+    if head.all(Name::Cookie).nth(1).is_none()
+        && let Some(field) = head.first(Name::Cookie)
+        && let Some(place) = place_of(field, name)
+    {
+        head.cut(Name::Cookie, place);
+        let is_empty = |field| pairs(field).next().is_none();
+        if head.first(Name::Cookie).is_some_and(is_empty) {
+            head.remove(Name::Cookie);
+        }
+    }
+    if find_in(head, name).is_some() {
+        rewrite(head, |pair| value_of(pair, name).is_none());
     }
 }
 
@@ -29,7 +40,8 @@ pub fn join(head: &mut Head) {
 }
 
 fn rewrite(head: &mut Head, wanted: impl Fn(&[u8]) -> bool) {
-    let mut kept = Vec::new();
+    let most = head.all(Name::Cookie).map(|field| field.len() + 2).sum();
+    let mut kept = Vec::with_capacity(most);
     for pair in head
         .all(Name::Cookie)
         .flat_map(pairs)
@@ -46,11 +58,39 @@ fn rewrite(head: &mut Head, wanted: impl Fn(&[u8]) -> bool) {
     }
 }
 
+fn find_in<'a>(head: &'a Head, name: &[u8]) -> Option<&'a [u8]> {
+    head.all(Name::Cookie)
+        .flat_map(pairs)
+        .find_map(|pair| value_of(pair, name))
+}
+
+/// Where the first cookie of this name stands in a field, with one of the semicolons around it.
+fn place_of(field: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    let Range { start, end } = parts(field)
+        .find(|part| value_of(trim(&field[part.clone()]), name).is_some())?;
+    Some(if end == field.len() {
+        start.saturating_sub(1)..end
+    } else if start > 0 {
+        start..end + 1
+    } else {
+        // The next one moves to the front, without the space before it.
+        let rest = &field[end + 1..];
+        start..field.len() - rest.trim_ascii_start().len()
+    })
+}
+
 fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field
-        .split(|byte| *byte == b';')
-        .map(trim)
+    parts(field)
+        .map(|part| trim(&field[part]))
         .filter(|pair| !pair.is_empty())
+}
+
+/// What stands between semicolons. They are looked for many bytes at once: cookies are the longest of all fields.
+fn parts(field: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    memchr::memchr_iter(b';', field)
+        .chain([field.len()])
+        .map(move |end| std::mem::replace(&mut start, end + 1)..end)
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -92,6 +132,20 @@ mod tests {
         let mut only = head(&["fc=x"]);
         remove(&mut only, "fc");
         assert_eq!(only.first(Name::Cookie), None);
+        for (field, left) in [
+            ("fc=x; a=1;b=2", Some("a=1;b=2")),
+            ("a=1; fc=x; b=2", Some("a=1; b=2")),
+            ("a=1; fc=x", Some("a=1")),
+            ("a=1;fc = x ;fc=y; b=2;fc=", Some("a=1; b=2")),
+            ("fc=x;", None),
+            ("; fc=x ;;", None),
+            ("fca=1; FC=x", Some("fca=1; FC=x")),
+            ("", Some("")),
+        ] {
+            let mut one = head(&[field]);
+            remove(&mut one, "fc");
+            assert_eq!(one.first(Name::Cookie), left.map(str::as_bytes), "{field}");
+        }
         let mut other = head(&["a=1;  b=2", "c=3"]);
         remove(&mut other, "fc");
         assert_eq!(other.all(Name::Cookie).count(), 2);

@@ -282,6 +282,19 @@ impl Head {
         found
     }
 
+    /// Cuts a part out of the value of the first field of a known name; it closes up in place.
+    pub fn cut(&mut self, known: Name, part: std::ops::Range<usize>) {
+        let mut fields = self.fields.iter_mut();
+        let Some(field) = fields.find(|field| !field.removed && field.known == known) else {
+            return;
+        };
+        let value = &mut self.bytes[field.value.range()];
+        debug_assert!(part.start <= part.end && part.end <= value.len());
+        let gone = part.len();
+        value.copy_within(part.end.., part.start);
+        field.value.end -= gone as u32;
+    }
+
     /// Number of fields that have not been removed.
     pub fn len(&self) -> usize {
         self.fields.iter().filter(|field| !field.removed).count()
