@@ -172,7 +172,11 @@ async fn next_head(
                 return Poll::Ready(NextHead::Refused(Cause::HeadTooLarge));
             }
             match wire.borrow_mut().stream.poll_read(cx, &mut input.buffer) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(NextHead::Closed),
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    // Given back: memory for the next connection would have to be cleared first.
+                    worker.buffers().take_back(&mut input.buffer);
+                    return Poll::Ready(NextHead::Closed);
+                }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     if input.buffer.is_empty() {
