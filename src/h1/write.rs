@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::message::FieldCase;
 use crate::message::body::Length;
 use crate::message::framing::Framing;
-use crate::message::head::{Head, Name, Version};
+use crate::message::head::{FieldRef, Head, Lines, Name, Version};
 
 /// What becomes of the client's connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,21 +129,30 @@ fn status_line(head: &Head, out: &mut Vec<u8>) {
 }
 
 fn fields(head: &Head, case: FieldCase, out: &mut Vec<u8>) {
-    for field in head.fields() {
-        if matches!(field.known, Name::ContentLength | Name::TransferEncoding) {
-            continue;
+    let is_wanted = |name| !matches!(name, Name::ContentLength | Name::TransferEncoding);
+    if case != FieldCase::Keep {
+        for one in head.fields().filter(|one| is_wanted(one.known)) {
+            field(one, case, out);
         }
-        debug_assert!(memchr::memchr3(b'\r', b'\n', 0, field.value).is_none());
-        out.reserve(field.name.len() + field.value.len() + 4);
-        let begins = out.len();
-        out.extend_from_slice(field.name);
-        if case != FieldCase::Keep {
-            case.apply(&mut out[begins..]);
-        }
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
+        return;
     }
+    for lines in head.lines(is_wanted) {
+        match lines {
+            Lines::Whole(lines) => out.extend_from_slice(lines),
+            Lines::Apart(one) => field(one, case, out),
+        }
+    }
+}
+
+fn field(field: FieldRef<'_>, case: FieldCase, out: &mut Vec<u8>) {
+    debug_assert!(memchr::memchr3(b'\r', b'\n', 0, field.value).is_none());
+    out.reserve(field.name.len() + field.value.len() + 4);
+    let begins = out.len();
+    out.extend_from_slice(field.name);
+    case.apply(&mut out[begins..]);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(field.value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Gives the length of the field's name.

@@ -77,6 +77,15 @@ pub struct FieldRef<'a> {
     pub value: &'a [u8],
 }
 
+/// Fields as HTTP/1 writes them.
+#[derive(Clone, Copy, Debug)]
+pub enum Lines<'a> {
+    /// Some that lie one behind the other as `name: value`, each with its line end.
+    Whole(&'a [u8]),
+    /// One that lies otherwise.
+    Apart(FieldRef<'a>),
+}
+
 #[derive(Clone, Copy)]
 struct Field {
     name: Span,
@@ -218,11 +227,44 @@ impl Head {
         self.fields
             .iter()
             .filter(|field| !field.removed)
-            .map(|field| FieldRef {
-                known: field.known,
-                name: self.at(field.name),
-                value: self.at(field.value),
-            })
+            .map(|field| self.seen_as(field))
+    }
+
+    /// The fields that have not been removed and are `wanted`, in order, in pieces as large as can be: most lie in the
+    /// head as they came off the wire and go out again, so that many are copied at once.
+    pub fn lines(&self, wanted: impl Fn(Name) -> bool) -> impl Iterator<Item = Lines<'_>> {
+        let is_wanted = move |field: &&Field| !field.removed && wanted(field.known);
+        let mut fields = self.fields.iter().filter(is_wanted).peekable();
+        std::iter::from_fn(move || {
+            let first = fields.next()?;
+            let Some(mut lines) = self.line(first) else {
+                return Some(Lines::Apart(self.seen_as(first)));
+            };
+            while let Some(next) = fields.peek().and_then(|field| self.line(field))
+                && next.start == lines.end
+            {
+                lines.end = next.end;
+                fields.next();
+            }
+            Some(Lines::Whole(&self.bytes[lines]))
+        })
+    }
+
+    /// Where a field lies, if it lies as one line in the form in which it is written.
+    fn line(&self, field: &Field) -> Option<std::ops::Range<usize>> {
+        let (name, value) = (field.name.range(), field.value.range());
+        let is_line = value.start == name.end + 2
+            && self.bytes[name.end..value.start] == *b": "
+            && self.bytes.get(value.end..value.end + 2) == Some(b"\r\n");
+        is_line.then_some(name.start..value.end + 2)
+    }
+
+    fn seen_as(&self, field: &Field) -> FieldRef<'_> {
+        FieldRef {
+            known: field.known,
+            name: self.at(field.name),
+            value: self.at(field.value),
+        }
     }
 
     /// The values of all fields of a known name, in order. [`Name::Other`] gives those of every other name.
@@ -254,8 +296,11 @@ impl Head {
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         debug_assert!(!name.is_empty() && memchr::memchr3(b'\r', b'\n', 0, value).is_none());
         let known = Name::from_bytes(name);
+        self.bytes.reserve(name.len() + value.len() + 4);
         let name = self.append(name);
+        self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
+        self.bytes.extend_from_slice(b"\r\n");
         self.add(known, name, value);
     }
 
@@ -505,6 +550,43 @@ mod tests {
         assert_eq!(head.first(Name::Host), Some(&b"shop.example"[..]));
         assert_eq!(head.first_named(b"x-odd"), Some(&b"1"[..]));
         assert_eq!(head.len(), 2);
+    }
+
+    #[test]
+    fn lines_are_the_fields_however_they_lie() {
+        let wire = b"GET / HTTP/1.1\r\nHost: a\r\nTe:x\r\nX-A: 1\r\nX-B: 2 \r\nX-C: 3\r\nCookie: a=1; b=2\r\nX-D: 4\r\n\r\n";
+        let mut head = Head::new();
+        head.adopt(wire, Version::Http11);
+        let mut at = 16;
+        for line in wire[16..wire.len() - 2].split_inclusive(|byte| *byte == b'\n') {
+            let colon = at + line.iter().position(|byte| *byte == b':').unwrap();
+            let value = &wire[colon + 1..at + line.len() - 2];
+            let start = colon + 1 + value.len() - value.trim_ascii_start().len();
+            head.adopt_field(at..colon, start..start + value.trim_ascii().len());
+            at += line.len();
+        }
+        head.remove_if(|field| field.name == b"X-A");
+        head.cut(Name::Cookie, 0..5);
+        head.push(b"via", b"1.1 a");
+        head.push(b"date", b"");
+        let mut pieces = 0;
+        let mut text = Vec::new();
+        for lines in head.lines(|name| name != Name::Host) {
+            pieces += 1;
+            match lines {
+                Lines::Whole(lines) => text.extend_from_slice(lines),
+                Lines::Apart(field) => {
+                    text.extend_from_slice(&[field.name, b": ", field.value, b"\r\n"].concat());
+                }
+            }
+        }
+        let expected =
+            b"Te: x\r\nX-B: 2\r\nX-C: 3\r\nCookie: b=2\r\nX-D: 4\r\nvia: 1.1 a\r\ndate: \r\n";
+        assert_eq!(
+            text.escape_ascii().to_string(),
+            expected.escape_ascii().to_string()
+        );
+        assert_eq!(pieces, 6);
     }
 
     #[test]
