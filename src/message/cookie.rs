@@ -60,14 +60,13 @@ fn rewrite(head: &mut Head, wanted: impl Fn(&[u8]) -> bool) {
 
 fn find_in<'a>(head: &'a Head, name: &[u8]) -> Option<&'a [u8]> {
     head.all(Name::Cookie)
-        .flat_map(pairs)
-        .find_map(|pair| value_of(pair, name))
+        .find_map(|field| parts(field).find_map(|part| value_of(&field[part], name)))
 }
 
 /// Where the first cookie of this name stands in a field, with one of the semicolons around it.
 fn place_of(field: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let Range { start, end } = parts(field)
-        .find(|part| value_of(trim(&field[part.clone()]), name).is_some())?;
+    let mut parts = parts(field);
+    let Range { start, end } = parts.find(|part| value_of(&field[part.clone()], name).is_some())?;
     Some(if end == field.len() {
         start.saturating_sub(1)..end
     } else if start > 0 {
@@ -93,7 +92,11 @@ fn parts(field: &[u8]) -> impl Iterator<Item = Range<usize>> {
         .map(move |end| std::mem::replace(&mut start, end + 1)..end)
 }
 
-fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+/// The value of a pair, if that is its name; there may be space around it.
+fn value_of<'a>(mut pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    while let [b' ' | b'\t', rest @ ..] = pair {
+        pair = rest;
+    }
     let rest = pair.strip_prefix(name)?;
     // Space around `=` is not allowed, but browsers' own parsers take it.
     trim(rest).strip_prefix(b"=").map(trim)
