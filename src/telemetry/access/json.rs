@@ -146,11 +146,22 @@ fn text(text: &str, out: &mut Vec<u8>) {
 
 /// Whether a string stands in JSON as it is: nearly all do.
 fn is_plain(bytes: &[u8]) -> bool {
-    // No early exit, so that the compiler can look at many bytes at once.
-    !bytes.iter().fold(false, |odd, byte| {
-        odd | !matches!(byte, b' '..=b'~') | matches!(byte, b'"' | b'\\')
-    })
+    // No early exit: looking at the next byte is cheaper than a branch.
+    bytes
+        .iter()
+        .fold(true, |plain, byte| plain & PLAIN[usize::from(*byte)])
 }
+
+/// The bytes that are written as they are: printable ASCII without what JSON escapes.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        table[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    table
+};
 
 fn quoted(plain: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
