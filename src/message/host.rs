@@ -51,13 +51,11 @@ fn read_name(name: &[u8], host: &mut Host) -> Result<(), AuthorityError> {
     }
     let mut label = 0;
     for &byte in name {
-        label = match byte {
-            b'.' if label == 0 => return Err(AuthorityError::Host),
-            b'.' => 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => label + 1,
-            _ => return Err(AuthorityError::Host),
-        };
-        if label > LONGEST_LABEL {
+        if NAME[usize::from(byte)] && label < LONGEST_LABEL {
+            label += 1;
+        } else if byte == b'.' && label > 0 {
+            label = 0;
+        } else {
             return Err(AuthorityError::Host);
         }
     }
@@ -101,6 +99,17 @@ fn read_port(digits: &[u8]) -> Result<Option<u16>, AuthorityError> {
         Ok(port) => Ok(Some(port)),
     }
 }
+
+/// The bytes of a name between its dots.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
 
 /// What the DNS allows (RFC 1035 section 2.3.4), as written with dots.
 const LONGEST_NAME: usize = 253;
