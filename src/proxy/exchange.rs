@@ -242,10 +242,12 @@ fn is_request_id(id: &[u8]) -> bool {
 
 fn draw_id(worker: &Worker) -> RequestId {
     let bits = u128::from(worker.draw()) << 64 | u128::from(worker.draw());
-    (0..32)
-        .rev()
-        .map(|digit| HEX[(bits >> (4 * digit) & 0xf) as usize])
-        .collect()
+    let mut text = [0; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        digits[0] = HEX[usize::from(byte >> 4)];
+        digits[1] = HEX[usize::from(byte & 0xf)];
+    }
+    RequestId::from_buf(text)
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -31,20 +31,18 @@ pub(super) fn write(x: &mut Exchange) {
     } else {
         CodeClass::of(x.status)
     };
-    count(x, class, ended);
+    count(x, class, total, ended);
     if x.log.borrow().is_on() {
         log(x, total);
     }
 }
 
-fn count(x: &mut Exchange, class: CodeClass, ended: Instant) {
+fn count(x: &mut Exchange, class: CodeClass, total: Duration, ended: Instant) {
     let worker = x.worker.id();
     if let Some(listener) = x.listener_index {
         let route = x.view.route_meters(listener, x.route).at(worker);
         route.requests[class.index()].add(1);
-        route
-            .duration
-            .observe(ended.saturating_duration_since(x.received));
+        route.duration.observe(total);
         if let Some(cause) = x.cause.filter(|cause| cause.is_refusal()) {
             let cells = x.view.listener_meters[listener].at(worker);
             cells.refused[cause.index()].add(1);

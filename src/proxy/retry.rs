@@ -120,8 +120,13 @@ fn note_attempt(
     let cells = pool.backend(slot).meters().at(x.worker.id());
     cells.picks[reason.index()].add(1);
     // The way to the first pick is short, and the clock is not free.
-    let begun = if is_first { x.received } else { Instant::now() };
-    x.picked = Some(begun.saturating_duration_since(x.received));
+    let (begun, picked) = if is_first {
+        (x.received, Duration::ZERO)
+    } else {
+        let now = Instant::now();
+        (now, now.saturating_duration_since(x.received))
+    };
+    x.picked = Some(picked);
     x.attempts.push(Record {
         slot,
         cause: None,
