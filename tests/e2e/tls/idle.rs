@@ -61,17 +61,22 @@ fn an_idle_connection_is_small() {
     assert!(each <= 20 * 1024, "{each} bytes each");
 }
 
-/// Settings are exchanged, and then nothing is asked. The h2 crate alone has a buffer of 16 KiB to write from and one of 8 KiB
-/// to read into for each connection, and nothing to make them smaller by.
+/// Settings are exchanged, one request is answered, and then nothing is asked. The h2 crate alone has a buffer of 16 KiB to
+/// write from and one of 8 KiB to read into for each connection, and nothing to make them smaller by.
 #[test]
 fn an_idle_connection_of_http2_is_not_large() {
     let each = cost(b"h2", |visit| {
         let settings = b"\0\0\0\x04\0\0\0\0\0";
         let seen = b"\0\0\0\x04\x01\0\0\0\0";
+        // GET https://b.example/
+        let request = b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x87\x84\x41\x09b.example";
         let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], settings, seen];
         visit.tls.write_all(&begin.concat()).unwrap();
+        visit.tls.write_all(request).unwrap();
+        let content = b"\0\0\x01\0\x01\0\0\0\x01a";
         let mut came = Vec::new();
-        while !came.windows(seen.len()).any(|frame| frame == seen) {
+        let has = |came: &[u8], frame: &[u8]| came.windows(frame.len()).any(|piece| piece == frame);
+        while !has(&came, seen) || !has(&came, content) {
             let mut piece = [0; 512];
             let n = visit.tls.read(&mut piece).unwrap();
             assert!(n > 0, "closed after {came:?}");
