@@ -73,6 +73,12 @@ pub enum BodyFailure {
     /// The peer vanished, or ended the connection within the body.
     #[error("the connection ended within the body")]
     Cut,
+    /// The peer cancelled the stream (RFC 9113 section 7, CANCEL).
+    #[error("the stream was cancelled within the body")]
+    Cancelled,
+    /// The peer ended the stream for what it costs (RFC 9113 section 7, ENHANCE_YOUR_CALM).
+    #[error("the stream was ended within the body for what it costs")]
+    Exhausted,
     /// The framing of the body is broken.
     #[error("the framing of the body is broken")]
     Malformed,

@@ -148,7 +148,7 @@ pub fn status(cause: Cause) -> StatusCode {
 /// The cause that an answer cut on its way is recorded with.
 pub(super) fn cause_of_cut(failure: BodyFailure) -> Cause {
     match failure {
-        BodyFailure::Cut => Cause::BodyTruncated,
+        BodyFailure::Cut | BodyFailure::Cancelled | BodyFailure::Exhausted => Cause::BodyTruncated,
         BodyFailure::Malformed => Cause::Protocol,
         BodyFailure::Overrun | BodyFailure::TooLarge => Cause::BodyOverrun,
         // Backends have a time, and no rate.

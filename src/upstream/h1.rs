@@ -266,7 +266,7 @@ impl Sending<'_> {
 /// Why a request is not answered whose body failed on its way from the client.
 pub(crate) fn cause_of_upload(failure: BodyFailure) -> Cause {
     match failure {
-        BodyFailure::Cut => Cause::ClientAborted,
+        BodyFailure::Cut | BodyFailure::Cancelled | BodyFailure::Exhausted => Cause::ClientAborted,
         BodyFailure::Malformed | BodyFailure::Overrun => Cause::BadRequest,
         BodyFailure::TimedOut => Cause::RequestBodyTimeout,
         BodyFailure::TooSlow => Cause::ClientTooSlow,

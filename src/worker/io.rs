@@ -168,5 +168,5 @@ impl AsyncWrite for Io {
     }
 }
 
-/// Some frames of the usual size, and a few thousand of the smallest.
-const MOST_IN_A_ROW: usize = 32 * 1024;
+/// A frame of the usual size, and a thousand of the smallest.
+const MOST_IN_A_ROW: usize = 16 * 1024;

@@ -13,13 +13,14 @@ use ::h2::server::SendResponse;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::Common;
 use crate::h2;
 use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
 use crate::server::patience::Patience;
 use crate::server::{Answer, Terms};
+use crate::worker::Timer;
 use crate::worker::h2::Frames;
 use crate::worker::pump::{PumpFailure, Side};
-use crate::worker::{Timer, Worker};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +32,13 @@ pub(super) enum Outcome {
 }
 
 /// Sends the answer, moves the rest of the upload, and says how it ended to the answer's body.
-pub(super) async fn deliver<B: AnswerBody>(
+pub(super) async fn deliver<B: AnswerBody, H>(
     respond: &RefCell<SendResponse<Bytes>>,
     answer: Answer<B>,
-    worker: &Worker,
+    common: &Common<H>,
     terms: &Terms,
 ) -> Outcome {
+    let worker = &common.worker;
     let Answer {
         head,
         mut body,
@@ -58,10 +60,17 @@ pub(super) async fn deliver<B: AnswerBody>(
         timer: worker.timer(),
         patience: Patience::of(&terms.listener),
         stalled: None,
+        sent: 0,
         body_timeout: terms.listener.timeouts.body,
         silence: silence.unwrap_or(terms.listener.timeouts.body),
     };
-    let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
+    let ending = poll_fn(|cx| {
+        let polled = delivery.poll(cx, &mut body);
+        let drips = delivery.frames.take_drips();
+        common.note_sent(std::mem::take(&mut delivery.sent), drips);
+        polled
+    })
+    .await;
     body.end(ending, Instant::now().into_std());
     delivery.part(ending)
 }
@@ -74,6 +83,8 @@ struct Delivery {
     patience: Patience,
     /// Whether a deadline is running, and if so whether it is the client's as a reader.
     stalled: Option<bool>,
+    /// Bytes that have been handed over and not been noted.
+    sent: u64,
     /// How long nothing may move behind the answer, and before its end.
     body_timeout: Duration,
     silence: Duration,
@@ -94,6 +105,7 @@ impl Delivery {
         }
         let uploaded = moved;
         let polled = self.frames.poll(cx, body, &mut moved);
+        self.sent += moved - uploaded;
         body.delivered(moved - uploaded);
         if let Poll::Ready(Err(failure)) = polled {
             return Poll::Ready(match failure {
@@ -151,10 +163,25 @@ impl Delivery {
                 self.frames.reset(Reason::CANCEL);
                 Outcome::Over
             }
-            Ending::SourceFailed(_) => {
-                self.frames.reset(Reason::INTERNAL_ERROR);
+            Ending::SourceFailed(failure) => {
+                self.frames.reset(code(failure));
                 Outcome::Over
             }
         }
+    }
+}
+
+/// What a client is told of an answer that failed on its way (RFC 9113 section 7). A backend's own word is passed on where it
+/// means the same here, which matters to callers of gRPC. Never REFUSED_STREAM: an answer has begun, so the request was seen.
+fn code(failure: BodyFailure) -> Reason {
+    match failure {
+        BodyFailure::Cancelled => Reason::CANCEL,
+        BodyFailure::Exhausted => Reason::ENHANCE_YOUR_CALM,
+        BodyFailure::Cut
+        | BodyFailure::Malformed
+        | BodyFailure::Overrun
+        | BodyFailure::TooLarge
+        | BodyFailure::TimedOut
+        | BodyFailure::TooSlow => Reason::INTERNAL_ERROR,
     }
 }

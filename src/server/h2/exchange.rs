@@ -1,6 +1,6 @@
 //! One stream: its request is read and has an answer made.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -43,8 +43,8 @@ pub(super) async fn answer<H: Handler>(
         Ok(length) => length,
         Err(cause) => {
             let answer = Rc::clone(handler).refuse(cause, head, peer, received);
-            let ended = delivery::deliver(&respond, answer, worker, &terms).await;
-            return common.note(ended == delivery::Outcome::TakenBack);
+            let ended = delivery::deliver(&respond, answer, &common, &terms).await;
+            return common.note_end(ended == delivery::Outcome::TakenBack);
         }
     };
     let key = tunnel::ask(&parts, &mut head, worker);
@@ -54,7 +54,11 @@ pub(super) async fn answer<H: Handler>(
     if key.is_some() {
         reader.hold_back();
     }
-    let informer = Informer { respond: &respond };
+    let informer = Informer {
+        respond: &respond,
+        heads: Cell::new(0),
+        bytes: Cell::new(0),
+    };
     let source = has_body.then_some(&mut reader as &mut dyn Body);
     let request = Request {
         head,
@@ -67,10 +71,10 @@ pub(super) async fn answer<H: Handler>(
         Some(answer) if answer.tunnel.is_some() => {
             Box::pin(tunnel::carry(&respond, answer, key, (worker, &terms))).await
         }
-        Some(answer) => delivery::deliver(&respond, answer, worker, &terms).await,
+        Some(answer) => delivery::deliver(&respond, answer, &common, &terms).await,
         None => delivery::Outcome::TakenBack,
     };
-    common.note(ended == delivery::Outcome::TakenBack);
+    common.note_end(ended == delivery::Outcome::TakenBack);
 }
 
 /// Understands the head; says how long the body is.
@@ -103,7 +107,6 @@ fn read_head(
 
 /// What a field section counts for (RFC 9113 section 6.5.2), but for the shortest of its lines.
 fn section_size(parts: &http::request::Parts) -> usize {
-    const EACH: usize = 32;
     let path = parts.uri.path_and_query();
     let fields = parts.headers.iter();
     fields
@@ -240,13 +243,34 @@ impl Body for Reader {
 /// Takes interim responses to the client of the request that is being handled.
 struct Informer<'a> {
     respond: &'a Respond,
+    /// What has been taken, all in all.
+    heads: Cell<usize>,
+    bytes: Cell<usize>,
 }
 
 impl Interim for Informer<'_> {
     fn inform(&self, head: &Head, _: &mut Context<'_>) {
         debug_assert!(head.version() <= Version::Http2);
+        let fields = head.fields();
+        let size: usize = fields
+            .map(|field| field.name.len() + field.value.len() + EACH)
+            .sum();
+        let (heads, bytes) = (self.heads.get() + 1, self.bytes.get() + size);
+        if heads > MOST_INTERIM || bytes > MOST_INTERIM_BYTES {
+            // They wait in the library, which no window bounds: a client can do without the rest.
+            return;
+        }
+        self.heads.set(heads);
+        self.bytes.set(bytes);
         let response = h2::response::write(head, Length::Unknown);
         // A failure shows as a request that is taken back.
         let _ = self.respond.borrow_mut().send_informational(response);
     }
 }
+
+/// What a line of a field section counts for beyond its name and value (RFC 9113 section 6.5.2).
+const EACH: usize = 32;
+
+/// Interim responses that a client gets for one request, and the bytes of all of them.
+const MOST_INTERIM: usize = 100;
+const MOST_INTERIM_BYTES: usize = 16 * 1024;

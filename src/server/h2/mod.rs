@@ -39,29 +39,40 @@ pub async fn serve<H: Handler>(
     handler: Rc<H>,
     worker: Rc<Worker>,
 ) {
+    let io = Io::behind(front, stream);
+    // Boxed, or every connection would hold room for its beginning for its whole life.
+    if let Some(mut serving) = Box::pin(begin(io, peer, handler, worker)).await {
+        poll_fn(|cx| serving.poll(cx)).await;
+    }
+}
+
+/// Exchanges prefaces; `None` if the client has none, or not in time.
+async fn begin<H: Handler>(
+    io: Io,
+    peer: Rc<Peer>,
+    handler: Rc<H>,
+    worker: Rc<Worker>,
+) -> Option<Box<Serving<H>>> {
     let terms = handler.terms(&peer);
     let timer = worker.timer();
     timer.set(Instant::now() + terms.listener.timeouts.header);
-    let io = Io::behind(front, stream);
     let outflow = io.outflow();
     let mut handshake = pin!(builder(&terms).handshake::<_, Bytes>(io));
     let connection = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(done.ok()),
         Poll::Pending => timer.poll_expired(cx).map(|()| None),
     })
-    .await;
-    let Some(connection) = connection else {
-        return;
-    };
+    .await?;
     let common = Rc::new(Common {
         peer,
         handler,
         worker,
         streams: Cell::new(0),
         patience: Cell::new(RESETS_AT_FIRST),
+        drips: Cell::new(0),
         waker: RefCell::new(None),
     });
-    let mut serving = Serving {
+    Some(Box::new(Serving {
         connection,
         timer,
         idle_since: Some(Instant::now()),
@@ -70,8 +81,7 @@ pub async fn serve<H: Handler>(
         leaving: false,
         nth: 0,
         common,
-    };
-    poll_fn(|cx| serving.poll(cx)).await;
+    }))
 }
 
 /// What the streams of a connection share with it.
@@ -83,6 +93,8 @@ struct Common<H> {
     streams: Cell<usize>,
     /// Requests that the client may still take back; each that it lets be answered earns it one more.
     patience: Cell<u32>,
+    /// Frames that windows made small, less what larger ones have made good.
+    drips: Cell<u32>,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -98,13 +110,36 @@ impl<H: Handler> Common<H> {
 impl<H> Common<H> {
     /// Notes how a stream ended. A client that does nothing but take its requests back has each of them begun
     /// at a backend for nothing (CVE-2023-44487).
-    fn note(&self, taken_back: bool) {
+    fn note_end(&self, taken_back: bool) {
         let patience = self.patience.get();
         self.patience.set(if taken_back {
             patience.saturating_sub(1)
         } else {
             patience.saturating_add(1).min(RESETS_AT_FIRST)
         });
+    }
+
+    /// Notes what has been handed over of an answer, and how many of its frames windows made small: a client that opens
+    /// its windows by a byte at a time has us work as much for each.
+    fn note_sent(&self, bytes: u64, drips: u32) {
+        let before = self.drips.get();
+        let made_good = u32::try_from(bytes / SMALL_FRAME).unwrap_or(u32::MAX);
+        let after = before.saturating_add(drips).saturating_sub(made_good);
+        self.drips.set(after);
+        if after >= MOST_DRIPS && before < MOST_DRIPS {
+            self.wake();
+        }
+    }
+
+    /// Whether the client has had us do much for nothing.
+    fn is_misused(&self) -> bool {
+        self.patience.get() == 0 || self.drips.get() >= MOST_DRIPS
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
     }
 }
 
@@ -122,9 +157,7 @@ impl<H> Drop for Counted<H> {
     fn drop(&mut self) {
         let common = &self.0;
         common.streams.set(common.streams.get() - 1);
-        if let Some(waker) = common.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
+        common.wake();
     }
 }
 
@@ -166,10 +199,11 @@ impl<H: Handler> Serving<H> {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
-            if self.common.patience.get() == 0 {
+            if self.common.is_misused() {
                 self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 self.common.note_misuse();
                 self.common.patience.set(RESETS_AT_FIRST);
+                self.common.drips.set(0);
                 self.leaving = true;
                 continue;
             }
@@ -244,17 +278,25 @@ fn builder(terms: &Terms) -> Builder {
 /// Streams at once: what RFC 9113 section 6.5.2 has as the least.
 const STREAMS: u32 = 100;
 
-/// Bytes that a client may send ahead of the backend, for each request and for all of a connection together: never less
-/// than its streams may, or uploads that wait for slow backends would shut the window of one that does not.
+/// Bytes that a client may send ahead of the backend, for each request and for all of a connection together. Less for all
+/// than for each of so many: that is what one connection may have us hold, and uploads that wait for slow backends hold up
+/// others of the same client only when there are more than thirty of them.
 const STREAM_WINDOW: u32 = 128 * 1024;
-const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
 /// What small frames that wait for their backends may cost, which have 256 bytes each less their own: beyond it the library
-/// ends the connection. As much as the window, so that a client's small messages of gRPC cost no more than its large ones.
-const SMALL_FRAMES: usize = CONNECTION_WINDOW as usize;
+/// ends the connection. As much as the windows of all streams, so that a client's small messages of gRPC are no reason to.
+const SMALL_FRAMES: usize = (STREAMS * STREAM_WINDOW) as usize;
 
-/// Bytes of an answer that wait for the connection, for each stream.
-const SEND_BUFFER: usize = 64 * 1024;
+/// Bytes of an answer that wait for the connection, for each stream: two frames of the usual size. All streams of a client
+/// that does not read hold 3 MiB so.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// Bytes of content that make a frame worth its while; each so many make one small frame good.
+const SMALL_FRAME: u64 = 256;
+
+/// Small frames that a client may have made of answers by its windows, beyond those made good.
+const MOST_DRIPS: u32 = 1_000;
 
 /// Requests that a client may take back before any has been answered.
 const RESETS_AT_FIRST: u32 = 200;

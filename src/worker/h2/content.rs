@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use ::h2::RecvStream;
+use ::h2::{Reason, RecvStream};
 use bytes::{Buf as _, Bytes};
 
 use crate::h2;
@@ -85,6 +85,12 @@ impl Body for Content {
 
 /// What the peer ended, and what the library found wrong in what it sent.
 fn failure(error: &::h2::Error) -> BodyFailure {
+    let reset = error.is_reset() && error.is_remote();
+    match error.reason() {
+        Some(Reason::CANCEL) if reset => return BodyFailure::Cancelled,
+        Some(Reason::ENHANCE_YOUR_CALM) if reset => return BodyFailure::Exhausted,
+        _ => {}
+    }
     if error.is_remote() || error.is_io() {
         BodyFailure::Cut
     } else {

@@ -17,6 +17,8 @@ pub struct Frames {
     left: Option<u64>,
     done: bool,
     waits_for: Side,
+    /// Frames that a window made small, and nobody has asked about.
+    drips: u32,
 }
 
 impl Frames {
@@ -30,7 +32,13 @@ impl Frames {
             },
             done: Self::is_nothing(length),
             waits_for: Side::Source,
+            drips: 0,
         }
+    }
+
+    /// Frames that a window made small although there was more to send, since this was last asked.
+    pub fn take_drips(&mut self) -> u32 {
+        std::mem::take(&mut self.drips)
     }
 
     /// Whether no body follows, so that the head ends the stream.
@@ -121,6 +129,7 @@ impl Frames {
             self.waits_for = Side::Sink;
             return Poll::Pending;
         }
+        self.drips += u32::from(n < bytes.len().min(SMALL));
         let last = self.left == Some(n as u64);
         let sent = self
             .stream
@@ -166,6 +175,9 @@ fn gone(error: &::h2::Error) -> std::io::Error {
         None => std::io::ErrorKind::ConnectionReset.into(),
     }
 }
+
+/// A frame with less content costs more than what is in it.
+const SMALL: usize = 256;
 
 /// Bytes that are reserved at once: some frames, so that streams take turns.
 const MOST_AT_ONCE: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self as f, data, frame, head, reset, settings, window_update};
 use super::raw::{Raw, get, request};
-use crate::harness::{Balancer, Behaviour, Client, DEADLINE, Origin};
+use crate::harness::{Balancer, Behaviour, Client, DEADLINE, Origin, is_full_drill};
 
 /// What a flood may cost beyond what the program has anyway.
 const MOST_MEMORY: u64 = 64 * 1024 * 1024;
@@ -17,6 +17,16 @@ const MOST_MEMORY: u64 = 64 * 1024 * 1024;
 /// Connections that flood at once, and what each may send.
 const ATTACKERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an honest client may wait beside a flood: a figure of the release build on a machine with nothing else to do, which
+/// is what a full drill has; of other builds only that it is served at all.
+fn longest_wait() -> Duration {
+    if is_full_drill() {
+        Duration::from_millis(500)
+    } else {
+        DEADLINE
+    }
+}
 
 /// Whether the one who floods is cut off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +88,7 @@ fn flood(name: &str, end: End, first: &[(u16, u32)], next: impl Fn(u32) -> Vec<u
         "{name}: {} MiB more",
         grown / 1024 / 1024
     );
+    assert!(worst < longest_wait(), "{name}: an answer took {worst:?}");
     if end == End::Cut {
         assert_eq!(cut, ATTACKERS, "{name}: not all were cut off");
     }
@@ -297,3 +308,53 @@ fn uploads_that_stop() {
         },
     );
 }
+
+/// Nobody cuts it at once, for it may be slow and honest; but what is held for it is bounded, all its streams together.
+#[test]
+fn a_reader_of_many_large_answers_who_does_not_read() {
+    const STREAMS: u32 = 100;
+    const OPEN: u32 = 0x7fff_ffff;
+    let origin = Origin::named("a");
+    let content = vec![b'x'; 4_000_000];
+    let begin = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+        content.len()
+    );
+    let answer = [begin.into_bytes(), content].concat();
+    origin.on("/big", Behaviour::Raw(answer));
+    let balancer = Balancer::in_front_of(&[&origin]);
+    let address = balancer.address("web");
+    assert_eq!(Raw::client(address).get(1, "/").unwrap().text(), "a");
+    let before = balancer.vitals().resident();
+    let mut raw = Raw::connect(address).greeted(&[(f::INITIAL_WINDOW_SIZE, OPEN)]);
+    raw.send(&window_update(0, OPEN - 65_535));
+    for number in 0..STREAMS {
+        raw.send(&head(2 * number + 1, f::END_STREAM, &get("/big")));
+    }
+    origin.wait_for_requests(1 + STREAMS as usize);
+    // It has all that it takes once it has not grown for a while.
+    let mut most = before;
+    let mut since = Instant::now();
+    while since.elapsed() < Duration::from_millis(500) {
+        let now = balancer.vitals().resident();
+        if now > most + 64 * 1024 {
+            since = Instant::now();
+        }
+        most = most.max(now);
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    let grown = most - before;
+    show(&format!(
+        "{STREAMS} large answers that nobody reads: +{} KiB",
+        grown / 1024
+    ));
+    assert!(grown < MOST_FOR_ONE, "{} KiB more", grown / 1024);
+    assert_eq!(Raw::client(address).get(1, "/").unwrap().text(), "a");
+    for number in 0..STREAMS {
+        assert_eq!(raw.answer(2 * number + 1).unwrap().content.len(), 4_000_000);
+    }
+}
+
+/// What one connection may cost: 32 KiB of each answer that wait in the library, as much again on their way from the backend,
+/// and what a stream and its exchange are themselves.
+const MOST_FOR_ONE: u64 = 16 * 1024 * 1024;

@@ -301,7 +301,7 @@ fn a_drain_loses_nothing() {
 }
 
 #[test]
-fn a_reload_that_switches_it_off_says_so_and_ends_in_order() {
+fn a_reload_moves_new_requests_of_an_open_connection_and_lets_old_ones_end() {
     let origin = Origin::named("a");
     origin.on("/gated", Behaviour::Gated);
     let before = Balancer::front("shop") + &pool("shop", "round-robin", &[&origin]);
@@ -483,4 +483,51 @@ fn a_body_that_is_cut_looks_cut() {
         );
     }
     assert_eq!(raw.get(7, "/").unwrap().text(), "a");
+}
+
+#[test]
+fn content_behind_a_length_of_nothing_reaches_no_backend() {
+    let origin = Origin::named("a");
+    let balancer = Balancer::in_front_of(&[&origin]);
+    let mut raw = client(&balancer);
+    let mut fields = request("POST", "/").to_vec();
+    fields.push(("content-length", "0"));
+    // RFC 9113 section 8.1.1: at once, behind the answer's beginning, and with an end of its own.
+    let smuggled = b"GET /smuggled HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    raw.send(&[head(1, 0, &fields), data(1, f::END_STREAM, smuggled)].concat());
+    assert_eq!(raw.answer(1).unwrap().reset, Some(f::PROTOCOL_ERROR));
+    raw.send(
+        &[
+            head(3, 0, &fields),
+            data(3, 0, smuggled),
+            data(3, f::END_STREAM, b""),
+        ]
+        .concat(),
+    );
+    assert_eq!(raw.answer(3).unwrap().reset, Some(f::PROTOCOL_ERROR));
+    assert_eq!(raw.get(5, "/honest").unwrap().text(), "a");
+    let last = origin.last_received();
+    assert!(last.body.is_empty(), "{last:?}");
+    assert!(!balancer.stdout().contains("smuggled"));
+    // An end without content is what the length says.
+    raw.send(&[head(7, 0, &fields), data(7, f::END_STREAM, b"")].concat());
+    assert_eq!(raw.answer(7).unwrap().status(), Some(200));
+    assert!(origin.last_received().body.is_empty());
+}
+
+#[test]
+fn interim_answers_without_end_are_left_out() {
+    const MANY: usize = 5000;
+    let address = backend(|mut stream| {
+        read_head(&mut stream);
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(MANY);
+        let _ = stream.write_all(hints.as_bytes());
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    });
+    let balancer = before(address, "");
+    let mut raw = client(&balancer);
+    let answer = raw.get(1, "/").unwrap();
+    assert_eq!((answer.status(), answer.text().as_str()), (Some(200), "ok"));
+    let interim = answer.sections.len() - 1;
+    assert!((1..=100).contains(&interim), "{interim}");
 }

@@ -322,6 +322,41 @@ fn a_body_that_is_cut_looks_cut_to_both() {
 }
 
 #[test]
+fn a_code_that_means_the_same_to_the_client_is_passed_on() {
+    for (said, told) in [
+        (f::CANCEL, f::CANCEL),
+        (f::ENHANCE_YOUR_CALM, f::ENHANCE_YOUR_CALM),
+        (f::INTERNAL_ERROR, f::INTERNAL_ERROR),
+        (f::PROTOCOL_ERROR, f::INTERNAL_ERROR),
+        // The request has been seen, for an answer has begun.
+        (f::REFUSED_STREAM, f::INTERNAL_ERROR),
+    ] {
+        let backend = Backend::new(&[], move |line| {
+            loop {
+                let (stream, _) = line.next()?;
+                line.raw.send(&head(stream, 0, &[(":status", "200")]));
+                line.raw.send(&data(stream, 0, b"hel"));
+                // Only once the answer has begun: a reset overtakes what has not gone on.
+                line.next()?;
+                line.raw.send(&reset(stream, said));
+            }
+        });
+        let balancer = before(&[backend.address], "");
+        let mut raw = by_h2(&balancer);
+        raw.send(&head(1, f::END_STREAM, &get("/cut")));
+        raw.until(|raw| {
+            raw.streams
+                .get(&1)
+                .is_some_and(|stream| stream.content == b"hel")
+        })
+        .unwrap();
+        raw.send(&head(3, f::END_STREAM, &get("/then")));
+        let answer = raw.answer(1).unwrap();
+        assert_eq!((answer.ended, answer.reset), (false, Some(told)), "{said}");
+    }
+}
+
+#[test]
 fn a_client_that_does_not_read_stalls_its_own_stream_only() {
     const LENGTH: usize = 1_000_000;
     let backend = Backend::new(&[], |line| {
