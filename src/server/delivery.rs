@@ -44,21 +44,17 @@ pub(super) enum Outcome {
     Broken,
 }
 
-/// Writes the answer, moves the rest of the upload, and says how it ended to the answer's body.
+/// Writes the answer, moves the rest of the upload, and says how it ended to the answer's body. The answer is used up:
+/// by reference, for by value it would be copied from place to place.
 pub(super) async fn deliver<B: AnswerBody>(
     way: Way<'_>,
-    answer: Answer<B>,
+    answer: &mut Answer<B>,
     worker: &Worker,
 ) -> Outcome {
-    let Answer {
-        head,
-        mut body,
-        last,
-        silence,
-        ..
-    } = answer;
+    let head = std::mem::take(&mut answer.head);
+    let body = &mut answer.body;
     let coding = Coding::choose(body.length(), way.version >= Version::Http11);
-    let keep_alive = way.keep_alive && !last && coding != Coding::UntilClose;
+    let keep_alive = way.keep_alive && !answer.last && coding != Coding::UntilClose;
     let connection = if keep_alive {
         Connection::KeepAlive
     } else {
@@ -82,13 +78,13 @@ pub(super) async fn deliver<B: AnswerBody>(
         pump: Pump::new(coding),
         upload: None,
         patience: way.patience,
-        silence: silence.unwrap_or(way.body_timeout),
+        silence: answer.silence.unwrap_or(way.body_timeout),
         watch: Watch::new(worker),
         written: way.wire.borrow().output.written(),
         stalled: false,
         ended: false,
     };
-    let ending = poll_fn(|cx| delivery.poll(cx, &mut body)).await;
+    let ending = poll_fn(|cx| delivery.poll(cx, body)).await;
     let upload = delivery.upload;
     let now = Instant::now();
     body.end(ending, now.into_std());

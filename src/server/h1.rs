@@ -265,14 +265,14 @@ async fn exchange<H: Handler>(
         };
         // Pinned here: handed over by value it would lie twice in this future.
         let answering = pin!(Rc::clone(handler).handle(request));
-        let Some(answer) = answered_or_gone(way.wire, worker, answering).await else {
+        let Some(mut answer) = answered_or_gone(way.wire, worker, answering).await else {
             return Next::Break;
         };
         way.keep_alive &= !(handler.terms(peer).closing || worker.phase() == Phase::Draining);
         match answer.tunnel {
             // Boxed: few connections ever become one.
             Some(tunnel) => Box::pin(carry(way, answer, tunnel, worker)).await,
-            None => delivery::deliver(way, answer, worker).await,
+            None => delivery::deliver(way, &mut answer, worker).await,
         }
     };
     match outcome {
@@ -372,7 +372,7 @@ async fn refuse_with<H: Handler>(
     received: Instant,
 ) -> Next {
     let version = head.version();
-    let answer = Rc::clone(handler).refuse(cause, head, connection.peer, received);
+    let mut answer = Rc::clone(handler).refuse(cause, head, connection.peer, received);
     let way = delivery::Way {
         wire: connection.wire,
         timer: connection.timer,
@@ -381,7 +381,7 @@ async fn refuse_with<H: Handler>(
         version,
         keep_alive: false,
     };
-    match delivery::deliver(way, answer, connection.worker).await {
+    match delivery::deliver(way, &mut answer, connection.worker).await {
         Outcome::Broken => Next::Break,
         Outcome::Clean(_) | Outcome::Close | Outcome::Linger => Next::Linger,
     }
