@@ -42,7 +42,8 @@ pub(crate) fn install_missing() -> Outcome<()> {
             .is_ok_and(|status| status.success())
     };
     let install = [&["install", "-y", "--no-install-recommends"][..], &missing].concat();
-    if !succeeds(&install) && !(succeeds(&["update"]) && succeeds(&install)) {
+    let is_done = succeeds(&install) || (succeeds(&["update"]) && succeeds(&install));
+    if !is_done {
         eprintln!(
             "could not install them; as root: apt-get install {}",
             missing.join(" ")

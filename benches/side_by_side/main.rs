@@ -23,6 +23,10 @@
     clippy::print_stderr,
     reason = "the tables are what it is run for"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it waits for other processes, and serves nobody meanwhile"
+)]
 
 mod accounts;
 mod backend;
@@ -104,6 +108,7 @@ fn conduct(options: &Options) -> Outcome<()> {
             // A proxy needs a second descriptor for a client it serves, and some for itself.
             crowd: (process::open_files() * 9 / 20).min(10_000),
             count_calls: round == 0 && !options.quick,
+            wants_silence: !options.quick,
         };
         for contestant in &contestants {
             match measure::round(contestant, &site, &scenarios, plan) {

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     /// How many connections the idle scenario holds open.
     pub(crate) crowd: u64,
     pub(crate) count_calls: bool,
+    /// Whether to wait for silence; who only wants to know that all runs takes the machine as it is.
+    pub(crate) wants_silence: bool,
 }
 
 /// One contestant's round: all scenarios in turn.
@@ -87,13 +89,15 @@ pub(crate) fn round(
 }
 
 fn report_progress(sample: &Sample) {
+    let each = sample.each.map(|each| format!("  {each:.0} bytes each"));
     eprintln!(
-        "round {} {:16} {:8} {:9.0}/s {:8.2} us{}",
+        "round {} {:16} {:8} {:9.0}/s {:8.2} us{}{}",
         sample.round + 1,
         sample.proxy,
         sample.scenario,
         sample.harvest.rate(),
         sample.cpu.sum() * 1e6,
+        each.unwrap_or_default(),
         if sample.harvest.failed > 0 {
             format!(
                 "  FAILED {} ({})",
@@ -118,6 +122,9 @@ struct Measured<'run> {
 impl Measured<'_> {
     /// Once more if others were busy; failures of a run that is not kept are kept.
     fn quietly(&self, proxy: &Proxy, peak: Option<f64>) -> Outcome<Sample> {
+        if !self.plan.wants_silence {
+            return self.once(proxy, peak);
+        }
         machine::wait_for_silence();
         let mut sample = self.once(proxy, peak)?;
         if sample.foreign > MOST_FOREIGN {

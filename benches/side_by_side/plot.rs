@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::{
-    Color, IntoDrawingArea, IntoFont, PathElement, RGBColor, Rectangle, SVGBackend, Text, TextStyle,
+    Color, DrawingArea, IntoDrawingArea, IntoFont, PathElement, RGBColor, Rectangle, SVGBackend,
+    Text, TextStyle,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -72,63 +74,90 @@ pub(crate) fn draw(file: &Path, title: &str, groups: &[Group]) -> Outcome<()> {
         .iter()
         .flat_map(|group| &group.bars)
         .fold(1.2_f64, |most, bar| most.max(bar.most));
-    let at = |value: f64| LEFT + (f64::from(WIDTH - LEFT - RIGHT) * value / most) as i32;
-    let root = SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area();
-    let words = |horizontal| -> TextStyle<'_> {
-        TextStyle::from(("sans-serif", 13).into_font())
-            .color(&INK)
-            .pos(Pos::new(horizontal, VPos::Center))
+    let picture = Picture {
+        area: SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area(),
+        names,
+        height,
+        most,
     };
-    let mut x = LEFT;
-    for (at, name) in names.iter().enumerate() {
-        let colour = COLOURS[at % COLOURS.len()];
-        root.draw(&Rectangle::new([(x, 10), (x + 12, 22)], colour.filled()))?;
-        root.draw(&Text::new(
-            (*name).to_owned(),
-            (x + 17, 16),
-            words(HPos::Left),
-        ))?;
-        x += 40 + i32::try_from(name.len())? * 8;
-    }
-    root.draw(&Text::new(title.to_owned(), (LEFT, 38), words(HPos::Left)))?;
-    for tick in 0..=(most / 0.5) as i32 {
-        let value = f64::from(tick) * 0.5;
-        let stroke = if tick == 2 { 2 } else { 1 };
-        let line = vec![(at(value), TOP), (at(value), height - 24)];
-        root.draw(&PathElement::new(line, INK.mix(0.5).stroke_width(stroke)))?;
-        let place = (at(value), height - 12);
-        root.draw(&Text::new(
-            format!("{value:.1}"),
-            place,
-            words(HPos::Center),
-        ))?;
-    }
+    picture.legend()?;
+    picture.words(title, (LEFT, 38), HPos::Left)?;
+    picture.scale()?;
     let mut y = TOP + GAP / 2;
     for group in groups {
+        y = picture.group(group, y)? + GAP;
+    }
+    picture.area.present()?;
+    Ok(())
+}
+
+struct Picture<'run> {
+    area: DrawingArea<SVGBackend<'run>, Shift>,
+    names: Vec<&'run str>,
+    height: i32,
+    /// The value at the right end.
+    most: f64,
+}
+
+impl Picture<'_> {
+    fn at(&self, value: f64) -> i32 {
+        LEFT + (f64::from(WIDTH - LEFT - RIGHT) * value / self.most) as i32
+    }
+
+    fn colour(&self, name: &str) -> RGBColor {
+        let index = self.names.iter().position(|one| *one == name);
+        COLOURS[index.unwrap_or(0) % COLOURS.len()]
+    }
+
+    fn words(&self, words: &str, place: (i32, i32), side: HPos) -> Outcome<()> {
+        let style = TextStyle::from(("sans-serif", 16).into_font())
+            .color(&INK)
+            .pos(Pos::new(side, VPos::Center));
+        self.area.draw(&Text::new(words, place, style))?;
+        Ok(())
+    }
+
+    fn legend(&self) -> Outcome<()> {
+        let mut x = LEFT;
+        for name in &self.names {
+            let square = [(x, 10), (x + 12, 22)];
+            self.area
+                .draw(&Rectangle::new(square, self.colour(name).filled()))?;
+            self.words(name, (x + 17, 16), HPos::Left)?;
+            x += 40 + i32::try_from(name.len())? * 8;
+        }
+        Ok(())
+    }
+
+    /// A line at each half, and a stronger one at 1.
+    fn scale(&self) -> Outcome<()> {
+        for tick in 0..=(self.most / 0.5) as i32 {
+            let value = f64::from(tick) * 0.5;
+            let x = self.at(value);
+            let line = vec![(x, TOP), (x, self.height - 24)];
+            let stroke = INK.mix(0.5).stroke_width(if tick == 2 { 2 } else { 1 });
+            self.area.draw(&PathElement::new(line, stroke))?;
+            self.words(&format!("{value:.1}"), (x, self.height - 12), HPos::Center)?;
+        }
+        Ok(())
+    }
+
+    /// Draws from `y` on, and says where it ended.
+    fn group(&self, group: &Group, mut y: i32) -> Outcome<i32> {
         let middle = y + i32::try_from(group.bars.len())? * BAR / 2;
-        root.draw(&Text::new(
-            group.name.clone(),
-            (LEFT - 8, middle),
-            words(HPos::Right),
-        ))?;
+        self.words(&group.name, (LEFT - 8, middle), HPos::Right)?;
         for bar in &group.bars {
-            let index = names.iter().position(|name| *name == bar.name).unwrap_or(0);
-            let colour = COLOURS[index % COLOURS.len()];
-            let area = [(at(0.0), y), (at(bar.value), y + BAR - 2)];
-            root.draw(&Rectangle::new(area, colour.filled()))?;
+            let area = [(self.at(0.0), y), (self.at(bar.value), y + BAR - 2)];
+            let colour = self.colour(&bar.name);
+            self.area.draw(&Rectangle::new(area, colour.filled()))?;
             let line = y + BAR / 2 - 1;
-            let whisker = vec![(at(bar.least), line), (at(bar.most), line)];
-            root.draw(&PathElement::new(whisker, INK.stroke_width(2)))?;
-            let value = Text::new(
-                format!("{:.2}", bar.value),
-                (at(bar.most.max(bar.value)) + 5, line),
-                words(HPos::Left),
-            );
-            root.draw(&value)?;
+            let whisker = vec![(self.at(bar.least), line), (self.at(bar.most), line)];
+            self.area
+                .draw(&PathElement::new(whisker, INK.stroke_width(2)))?;
+            let end = self.at(bar.most.max(bar.value)) + 5;
+            self.words(&format!("{:.2}", bar.value), (end, line), HPos::Left)?;
             y += BAR;
         }
-        y += GAP;
+        Ok(y)
     }
-    root.present()?;
-    Ok(())
 }

@@ -193,7 +193,12 @@ impl Proxy {
         let mut proxy = Self {
             running,
             plain,
-            sessions,
+            // A relay has one door.
+            sessions: if contestant.kind == Kind::Relay {
+                plain
+            } else {
+                sessions
+            },
             secure,
             folder: settings.folder,
             kind: contestant.kind.clone(),

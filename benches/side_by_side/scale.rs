@@ -59,6 +59,9 @@ pub(crate) fn run(options: &Options, candidates: &[Candidate], site: &Site) -> O
     for _ in 0..options.rounds() {
         let mut base = None;
         for row in &mut rows {
+            if !options.quick {
+                machine::wait_for_silence();
+            }
             let one = measure(&contestant, site, row.size, options.seconds())?;
             eprintln!("{:48} {:8.2} us", row.size.name(), one.cpu);
             row.add(&one, *base.get_or_insert(one.cpu));
@@ -129,7 +132,6 @@ fn measure(contestant: &Contestant, site: &Site, size: Size, seconds: u32) -> Ou
     };
     // Every backend gets a connection, and every worker settles.
     let warm = load.run(proxy.folder.path(), 2)?;
-    machine::wait_for_silence();
     let meter = Meter::start(&proxy);
     let mut harvest = load.run(proxy.folder.path(), seconds)?;
     let (cpu, _) = meter.stop(&proxy, harvest.requests);

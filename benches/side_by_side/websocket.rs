@@ -94,7 +94,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
     times.sort_unstable();
     let at = |share: f64| {
         let index = (times.len() as f64 * share) as usize;
-        times.get(index).or(times.last()).copied().unwrap_or(0)
+        let index = index.min(times.len().saturating_sub(1));
+        times.get(index).copied().unwrap_or(0)
     };
     println!(
         "SIDE {} {lasted} 0 {failed} 0 0 0 {} {} {} {}",
