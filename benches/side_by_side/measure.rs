@@ -164,6 +164,9 @@ impl Measured<'_> {
             }
             None => Harvest::default(),
         };
+        if load.is_some() && harvest.requests == 0 {
+            return Err(format!("no request was answered; {}", proxy.said()).into());
+        }
         let (cpu, foreign) = meter.stop(proxy, harvest.requests);
         if let Some(crowd) = &_crowd
             && crowd.refused > 0

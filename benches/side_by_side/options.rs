@@ -76,6 +76,10 @@ impl Options {
         self.seconds.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
+    fn names(&self, scenario: &str) -> bool {
+        self.scenarios.iter().any(|name| name == scenario)
+    }
+
     /// Whether a proxy of this name takes part.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|one| one == name)
@@ -101,7 +105,8 @@ impl Options {
                 if self.scenarios.is_empty() {
                     one.quick || !self.quick
                 } else {
-                    self.scenarios.iter().any(|name| name == one.name)
+                    let is_needed = one.name == "ka1k" && self.names("rate70");
+                    self.names(one.name) || is_needed
                 }
             })
             .collect())

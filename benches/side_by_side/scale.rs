@@ -130,10 +130,14 @@ fn measure(contestant: &Contestant, site: &Site, size: Size, seconds: u32) -> Ou
         url: format!("http://{}{path}", proxy.plain),
         script,
     };
-    // Every backend gets a connection, and every worker settles.
-    let warm = load.run(proxy.folder.path(), 2)?;
+    // Every backend gets a connection, and every worker settles; a crowd of clients takes time to arrive.
+    let arrival = size.connections / 1_500;
+    let warm = load.run(proxy.folder.path(), 2 + arrival)?;
     let meter = Meter::start(&proxy);
-    let mut harvest = load.run(proxy.folder.path(), seconds)?;
+    let mut harvest = load.run(proxy.folder.path(), seconds + arrival)?;
+    if harvest.requests == 0 {
+        return Err(format!("{}: no request was answered", size.name()).into());
+    }
     let (cpu, _) = meter.stop(&proxy, harvest.requests);
     harvest.failed += warm.failed;
     if harvest.failed > 0 {
