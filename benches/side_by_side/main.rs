@@ -48,6 +48,7 @@ mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 use std::{env, fs, io, thread};
 
 use clap::Parser as _;
@@ -245,7 +246,13 @@ fn end_on_signals(folder: &Path) {
             eprintln!("signals are not heard: {error}");
             return;
         }
-        let _ = fs::remove_dir_all(folder);
+        // Proxies that are about to end may still write into it.
+        for _ in 0..20 {
+            if fs::remove_dir_all(&folder).is_ok() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
         std::process::exit(130);
     });
 }
