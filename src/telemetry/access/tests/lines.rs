@@ -56,7 +56,7 @@ fn a_json_line_holds_every_field_flat() {
             duration: Duration::from_nanos(5),
         },
     ];
-    let line = json_of(&with_everything(&attempts, &second));
+    let line = json_of(&with_everything(&attempts, second));
     let value: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         value,
