@@ -15,6 +15,7 @@
 //! | 1 | [`h1`] | HTTP/1 on the wire: bytes to heads and bodies, and back |
 //! | 1 | [`h2`] | HTTP/2 heads, from the framing library and back |
 //! | 1 | [`backend`] | who answers: identity and live state |
+//! | 1 | [`limit`] | how much at once: bounds that workers share |
 //! | 2 | [`strategy`] | which one: pure choice, one strategy a file |
 //! | 2 | [`route`] | where to: pure matching |
 //! | 3 | [`plan`] | what the operator wants: validated, inert, comparable |
@@ -41,7 +42,7 @@
 //! 8. **pick** (`snapshot::Pool::choose`): among the eligible; picking and claiming are one step.
 //! 9. **shape** (`proxy::request`): the head that the backend sees.
 //! 10. **upstream** (`upstream`): a connection, the request on it, the response's head.
-//! 11. **retry** (`proxy::retry`): back to 8, if nothing was sent.
+//! 11. **retry** (`proxy::retry`): back to 8, if that is safe.
 //! 12. **response** (`proxy::response`): the head that the client sees.
 //! 13. **stream** (`server::delivery`, `worker::pump`): both directions at once; the request ends here.
 //! 14. **record** (`proxy::record`): once, when the exchange is dropped.
@@ -65,6 +66,7 @@ pub mod config;
 pub mod demo;
 pub mod h1;
 pub mod h2;
+pub mod limit;
 pub mod listener;
 pub mod message;
 pub mod plan;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::head::Head;
+use super::kept::{self, Kept};
 
 /// A message body that can be read piece by piece.
 pub trait Body {
@@ -111,6 +112,8 @@ pub struct RequestBody<'c> {
     touched: bool,
     broken: bool,
     pauses: bool,
+    /// What has been read of it, while all of that is kept.
+    kept: Option<Box<Kept>>,
 }
 
 impl<'c> RequestBody<'c> {
@@ -125,12 +128,45 @@ impl<'c> RequestBody<'c> {
             touched: false,
             broken: false,
             pauses: false,
+            kept: None,
         }
     }
 
-    /// Whether a byte of it has been used, so that it cannot be sent a second time.
-    pub fn is_touched(&self) -> bool {
-        self.touched
+    /// What is left of a body that was given up with an attempt: nobody can tell where on its connection it ends.
+    pub fn lost() -> Self {
+        Self {
+            broken: true,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps up to `most` bytes of it from now on, so that it can be sent again. To what is longer, or absent, nothing
+    /// happens.
+    pub fn keep(&mut self, most: usize) {
+        let fits = match self.length() {
+            Length::Absent { .. } | Length::Exact(0) => false,
+            Length::Exact(length) => length <= most as u64,
+            Length::Unknown => true,
+        };
+        if fits && !self.touched {
+            self.kept = Some(Box::new(Kept::new(most)));
+        }
+    }
+
+    /// Whether it can be sent again whatever becomes of it in the attempt that begins now, or is under way: there is
+    /// nothing in it, or it is kept.
+    pub fn can_return(&self) -> bool {
+        let is_empty = || matches!(self.length(), Length::Absent { .. } | Length::Exact(0));
+        self.kept.is_some() || (!self.touched && is_empty())
+    }
+
+    /// Returns to its beginning. False if that is gone, because a byte has been used that is not kept.
+    pub fn rewind(&mut self) -> bool {
+        if let Some(kept) = &mut self.kept {
+            kept.rewind();
+            self.touched = false;
+        }
+        !self.touched
     }
 
     /// Whether reading it has failed, so that what follows it on its connection cannot be found.
@@ -151,6 +187,11 @@ impl Body for RequestBody<'_> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(Ok(None));
         };
+        if self.kept.is_some() {
+            let polled = kept::poll_piece(&mut **source, &mut self.kept, cx);
+            self.broken |= matches!(polled, Poll::Ready(Err(_)));
+            return polled;
+        }
         let polled = source.poll_piece(cx);
         self.broken |= matches!(polled, Poll::Ready(Err(_)));
         polled
@@ -159,7 +200,10 @@ impl Body for RequestBody<'_> {
     fn consume(&mut self, n: usize) {
         if let Some(source) = &mut self.source {
             self.touched |= n > 0;
-            source.consume(n);
+            match &mut self.kept {
+                Some(kept) => kept.consume(n),
+                None => source.consume(n),
+            }
         }
     }
 

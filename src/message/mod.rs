@@ -37,6 +37,7 @@ pub mod grpc;
 pub mod head;
 pub mod hop_by_hop;
 pub mod host;
+mod kept;
 pub mod max_forwards;
 pub mod method;
 pub mod via;

@@ -10,6 +10,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("h1", &["message"]),
     ("h2", &["message"]),
     ("backend", &["telemetry"]),
+    ("limit", &[]),
     ("strategy", &["backend"]),
     ("route", &["message"]),
     (
@@ -29,7 +30,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "snapshot",
-        &["plan", "backend", "strategy", "route", "telemetry"],
+        &["plan", "backend", "limit", "strategy", "route", "telemetry"],
     ),
     ("worker", &["telemetry", "message", "h1", "h2"]),
     ("listener", &["plan", "snapshot", "telemetry", "worker"]),
@@ -66,6 +67,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "message",
             "plan",
             "backend",
+            "limit",
             "strategy",
             "route",
             "telemetry",
@@ -97,6 +99,7 @@ pub(crate) const PURE: &[&str] = &[
     "h1",
     "h2",
     "backend",
+    "limit",
     "strategy",
     "route",
     "plan",
