@@ -1,6 +1,7 @@
 //! Pools: backends with a strategy, stickiness and deadlines.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,46 @@ pub struct Pool {
     pub tls: Option<Arc<PoolTls>>,
     /// How requests look to its backends.
     pub style: RequestStyle,
+    /// What is sent again.
+    pub retry: Retry,
+}
+
+/// What is sent again, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts that may reach a backend, the first included.
+    pub attempts: u32,
+    /// Retries at once, in per cent of the requests in flight.
+    pub budget: u32,
+    /// After which failures.
+    pub on: RetryOn,
+    /// From one attempt's request sent to its response's head; absent if an attempt may take as long as the response.
+    pub per_try_timeout: Option<Duration>,
+    /// From the request's arrival to a response's head, all attempts together.
+    pub deadline: Option<Duration>,
+    /// Bytes of a request's body that are kept, so that it can be sent again.
+    pub replay_buffer: usize,
+}
+
+/// After which failures a request is sent again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No backend has seen the request.
+    pub connect: bool,
+    /// A reused connection ended without a byte of response.
+    pub stale: bool,
+    /// A connection ended before the response's head was whole.
+    pub reset: bool,
+    /// These statuses, from 500 to 599.
+    pub statuses: Vec<RangeInclusive<u16>>,
+}
+
+impl RetryOn {
+    /// Whether a response with this status is taken for a failure.
+    #[must_use]
+    pub fn has_status(&self, status: u16) -> bool {
+        status >= 500 && self.statuses.iter().any(|range| range.contains(&status))
+    }
 }
 
 /// What is spoken with the backends of a pool.

@@ -20,6 +20,8 @@ pub struct Route {
     pub edits: Edits,
     /// Protocols that a client may change its connection to.
     pub upgrade: Vec<Box<str>>,
+    /// Whether a request with `Idempotency-Key` may be sent again as if its method were idempotent.
+    pub idempotency_key: bool,
 }
 
 impl Route {

@@ -35,11 +35,11 @@ pub enum Side {
 /// Whether the request may be sent once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// Nothing was sent.
+    /// No backend has seen it.
     Always,
-    /// The backend most likely closed the connection before the request came; but it cannot be known.
+    /// It may have been acted on, and there is no answer: once more does no harm if it is idempotent.
     IfIdempotent,
-    /// It may have been acted on.
+    /// There is an answer, of whatever kind, or it is the client's or our own doing.
     Never,
 }
 
@@ -91,12 +91,16 @@ impl Failure {
         }
     }
 
-    /// Whether the request may be sent once more.
+    /// Whether the request may be sent once more. A new cause that says nothing of it is not sent again.
     pub fn replay(&self) -> Replay {
+        let is_unanswered = matches!(
+            self.cause,
+            Cause::Closed | Cause::Reset | Cause::ResponseTimeout
+        );
         match self.side() {
             Side::Client | Side::Forecourt => Replay::Never,
             Side::Upstream if !self.sent => Replay::Always,
-            Side::Upstream if self.stale => Replay::IfIdempotent,
+            Side::Upstream if is_unanswered => Replay::IfIdempotent,
             Side::Upstream => Replay::Never,
         }
     }

@@ -1,23 +1,32 @@
 //! Pick, send, and perhaps once more.
 //!
-//! What may be sent again is a question of safety, not of hope: a connection that did not come about has
-//! carried nothing, so any request whose body is untouched goes to another backend. A reused connection
-//! that ended without a byte of response was most likely closed before the request came; an idempotent
-//! request goes once more on a new one. Everything else is the client's to decide.
+//! What may be sent again is a question of safety, not of hope. Where no backend has seen the request (the connection
+//! did not come about, or the backend says that it has not looked) it goes elsewhere, whatever its method, as often as
+//! there are others: that is what a balancer is for, and no load on anybody. A reused connection that ended without a
+//! byte of response was most likely closed before the request came; an idempotent request goes once more to the same
+//! backend, on a new one. Whatever may have been acted on is sent again only if it is idempotent, within the pool's
+//! attempts and its budget. Everything else is the client's to decide.
+//!
+//! This file sends; what is due after a failure, and whether it may be, is in [`course`](super::course).
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::affinity::Inputs;
+use super::course::Course;
 use super::exchange::{Exchange, Tried as Record};
-use super::failure::Replay;
 use super::{Failure, Incoming, Proxy, rewrite};
 use crate::backend::InFlight;
+use crate::message::body::{Body as _, Length, RequestBody};
 use crate::snapshot::{Choice, Claimed, Pool};
-use crate::strategy::{PickContext, Slot, Tried};
-use crate::telemetry::{Cause, PickReason, RetryOutcome};
-use crate::upstream::{Attempt, Response, Transport};
+use crate::strategy::Slot;
+use crate::telemetry::{Cause, CodeClass, PickReason};
+use crate::upstream::{Attempt, Recall as _, Response, Reuse, Transport};
+use crate::worker::Timer;
 
 /// Gets a response's head from a backend of `pool`, and the member that gave it.
 pub(super) async fn until_answered<'c, T: Transport>(
@@ -27,81 +36,91 @@ pub(super) async fn until_answered<'c, T: Transport>(
     request: &mut Incoming<'c>,
     x: &mut Exchange,
 ) -> Result<(Response<T::Body<'c>>, Slot), Failure> {
-    let mut tried = Tried::new();
-    let mut last: Option<Failure> = None;
-    // A member whose reused connection had ended: it is asked once more, on a new one.
-    let mut anew: Option<Slot> = None;
-    let mut picks = 0;
-    while anew.is_some() || picks < MOST_PICKS {
-        let fresh = anew.is_some();
-        let choice = match anew.take() {
-            Some(slot) => x.pool.map(|pool| x.view.claim(pool, slot)),
-            None => pick(pool, inputs, &tried, x),
-        };
-        let Some(Choice { slot, in_flight }) = choice else {
-            break;
-        };
-        picks += usize::from(!fresh);
+    let mut course = Course::open((pool, inputs), request, x);
+    let mut next = course.first(x);
+    while let Some((Choice { slot, in_flight }, reuse)) = next.take() {
         note_attempt(pool, inputs, (slot, in_flight), x);
-        if x.host_by_backend {
-            rewrite::host_of(pool.backend(slot).address(), &mut request.head);
-        }
-        // Never empty here: a failed attempt gives it back.
-        let body = request.body.take().unwrap_or_default();
-        let send = Attempt {
-            backend: pool.backend(slot),
-            timeouts: pool.timeouts,
-            case: pool.style.case,
-            protocol: pool.protocol,
-            secure: pool.secure(slot),
-            fresh,
-            begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
-        };
-        match proxy.transport.send(send, &request.head, body).await {
-            Ok(response) => {
-                x.connecting = Some(response.connecting);
-                x.first_byte = Some(x.received.elapsed());
-                note_retry(pool, RetryOutcome::Ok, x);
-                return Ok((response, slot));
-            }
-            Err((error, body)) => {
-                let failure = Failure::from(error);
+        next = match send(proxy, &course, (slot, reuse), request, x).await {
+            Err(failure) => {
                 note_failure(pool, failure.cause, x);
-                let again = may_send_again(&failure, request, body.is_touched());
-                request.body = Some(body);
-                last = Some(failure);
-                if !again || (failure.stale && fresh) {
-                    break;
-                }
-                if failure.stale {
-                    anew = Some(slot);
-                } else {
-                    tried.insert(slot);
-                }
+                course.after_failure(failure, (slot, reuse), request, x)
             }
-        }
+            Ok(response) => {
+                let status = response.head.status();
+                let elsewhere = if pool.retry.on.has_status(status) {
+                    course.after_status(slot, response.body.can_return(), x)
+                } else {
+                    None
+                };
+                if elsewhere.is_none() {
+                    course.end(status, x);
+                    return Ok((response, slot));
+                }
+                note_discarded(pool, status, x);
+                let mut body = response.body.recall();
+                body.rewind();
+                request.body = Some(body);
+                elsewhere
+            }
+        };
     }
-    if x.attempts.len() > 1 {
-        note_retry(pool, RetryOutcome::Failed, x);
-    } else if last.is_some_and(|failure| failure.replay() == Replay::Always) {
-        pool.meters.at(x.worker.id()).retries[RetryOutcome::NoneLeft.index()].add(1);
-    }
-    // With no candidate left, the last real failure says more than that there was none.
-    Err(last.unwrap_or_else(|| Failure::before(Cause::NoBackend)))
+    Err(course.fail(x))
 }
 
-fn pick(pool: &Pool, inputs: &Inputs, tried: &Tried, x: &Exchange) -> Option<Choice> {
-    let cx = PickContext {
-        affinity: inputs.affinity,
-        pin: inputs.pin,
-        tried,
-        entropy: x.worker.draw(),
+/// Makes one attempt.
+async fn send<'c, T: Transport>(
+    proxy: &Proxy<T>,
+    course: &Course<'_>,
+    (slot, reuse): (Slot, Reuse),
+    request: &mut Incoming<'c>,
+    x: &mut Exchange,
+) -> Result<Response<T::Body<'c>>, Failure> {
+    let pool = course.pool;
+    if x.host_by_backend {
+        rewrite::host_of(pool.backend(slot).address(), &mut request.head);
+    }
+    // Never empty here: a failed attempt gives it back.
+    let body = request.body.take().unwrap_or_default();
+    let is_empty = matches!(body.length(), Length::Absent { .. } | Length::Exact(0));
+    let send = Attempt {
+        backend: pool.backend(slot),
+        timeouts: pool.timeouts,
+        case: pool.style.case,
+        protocol: pool.protocol,
+        secure: pool.secure(slot),
+        reuse,
+        begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
     };
-    debug_assert_eq!(
-        x.pool.map(|index| &*x.view.pools[index].name),
-        Some(&*pool.name)
-    );
-    x.view.choose(x.pool?, &cx)
+    let sending = proxy.transport.send(send, &request.head, body);
+    match before(course.deadline.as_ref(), sending).await {
+        Some(Ok(response)) => {
+            x.connecting = Some(response.connecting);
+            x.first_byte = Some(x.received.elapsed());
+            Ok(response)
+        }
+        Some(Err((error, body))) => {
+            request.body = Some(body);
+            Err(error.into())
+        }
+        None => {
+            request.body = (!is_empty).then(RequestBody::lost);
+            Err(Failure {
+                sent: true,
+                ..Failure::before(Cause::ResponseTimeout)
+            })
+        }
+    }
+}
+
+/// What comes of `sending` before the deadline.
+async fn before<F: Future>(deadline: Option<&Timer>, sending: F) -> Option<F::Output> {
+    let mut sending = pin!(sending);
+    poll_fn(|cx| match (sending.as_mut().poll(cx), deadline) {
+        (Poll::Ready(sent), _) => Poll::Ready(Some(sent)),
+        (Poll::Pending, Some(deadline)) => deadline.poll_expired(cx).map(|()| None),
+        (Poll::Pending, None) => Poll::Pending,
+    })
+    .await
 }
 
 fn note_attempt(
@@ -136,15 +155,6 @@ fn note_attempt(
     x.in_flight = Some(claim);
 }
 
-fn may_send_again(failure: &Failure, request: &Incoming<'_>, body_touched: bool) -> bool {
-    !body_touched
-        && match failure.replay() {
-            Replay::Always => true,
-            Replay::IfIdempotent => request.head.method().is_idempotent(),
-            Replay::Never => false,
-        }
-}
-
 /// Ends the attempt under way as a failed one. The client's own failures are not the backend's.
 fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
     x.in_flight = None;
@@ -174,15 +184,14 @@ pub(super) fn no_answer(pool: &Pool, x: &mut Exchange) -> Failure {
     }
 }
 
-/// Counts what became of a request that was sent more than once.
-fn note_retry(pool: &Pool, outcome: RetryOutcome, x: &mut Exchange) {
-    if outcome == RetryOutcome::Ok {
-        x.cause = None;
-    }
-    if x.attempts.len() > 1 {
-        pool.meters.at(x.worker.id()).retries[outcome.index()].add(1);
+/// Ends the attempt under way as one that was answered, though nobody will see the answer.
+fn note_discarded(pool: &Pool, status: u16, x: &mut Exchange) {
+    x.in_flight = None;
+    let worker = x.worker.id();
+    if let Some(last) = x.attempts.last_mut() {
+        last.took = last.begun.elapsed().max(Duration::from_nanos(1));
+        let cells = pool.backend(last.slot).meters().at(worker);
+        cells.requests[CodeClass::of(status).index()].add(1);
+        cells.duration.observe(last.took);
     }
 }
-
-/// Members that are picked for one request, the first included.
-const MOST_PICKS: usize = 2;

@@ -10,7 +10,7 @@ use super::registry::{Registry, RouteMeterTable};
 use super::secure::Settings;
 use super::{Alive, Snapshot};
 use crate::backend::{BackendKey, Secure};
-use crate::plan::pool::PoolTls;
+use crate::plan::pool::{PoolTimeouts, PoolTls};
 use crate::plan::{self, Plan};
 use crate::route::RouteTable;
 use crate::strategy::{self, Member, Members, Sticky, Strategy, placement};
@@ -85,10 +85,20 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         members,
         strategy,
         sticky: plan.sticky.clone(),
-        timeouts: plan.timeouts,
+        timeouts: PoolTimeouts {
+            response: plan
+                .retry
+                .per_try_timeout
+                .map_or(plan.timeouts.response, |most| {
+                    most.min(plan.timeouts.response)
+                }),
+            ..plan.timeouts
+        },
         protocol: plan.protocol,
         tls: plan.tls.as_ref().map(|tls| secure(plan, tls, registry)),
         style: plan.style,
+        retry: plan.retry.clone(),
+        budget: registry.budget(&plan.name),
         meters: registry.pool_meters(&plan.name),
     }
 }

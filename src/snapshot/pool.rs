@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, Secure};
-use crate::plan::pool::{PoolTimeouts, Protocol, RequestStyle};
+use crate::limit::Budget;
+use crate::plan::pool::{PoolTimeouts, Protocol, RequestStyle, Retry};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -18,7 +19,7 @@ pub struct Pool {
     pub strategy: Arc<dyn Strategy>,
     /// Stickiness, if sessions keep their backend.
     pub sticky: Option<StickySpec>,
-    /// Deadlines towards its backends.
+    /// Deadlines towards its backends, for each attempt.
     pub timeouts: PoolTimeouts,
     /// What is spoken with its backends.
     pub protocol: Protocol,
@@ -26,6 +27,10 @@ pub struct Pool {
     pub(super) tls: Option<Box<[Arc<Secure>]>>,
     /// How requests look to its backends.
     pub style: RequestStyle,
+    /// What is sent again.
+    pub retry: Retry,
+    /// Retries under way.
+    pub budget: Arc<Budget>,
     /// Counters of the pool.
     pub meters: Arc<PoolMeters>,
 }
@@ -34,6 +39,12 @@ impl Pool {
     /// The backend of a member.
     pub fn backend(&self, slot: Slot) -> &Arc<Backend> {
         &self.members.get(slot).backend
+    }
+
+    /// Requests in flight at its backends.
+    pub fn in_flight(&self) -> u32 {
+        let members = self.members.all().iter();
+        members.map(|member| member.backend.in_flight()).sum()
     }
 
     /// TLS with a member, if it is spoken.

@@ -15,6 +15,7 @@ use dashmap::DashMap;
 
 use super::secure::{Secured, Settings};
 use crate::backend::{Backend, BackendKey, Secure};
+use crate::limit::Budget;
 use crate::plan::Listener;
 use crate::strategy::Cursor;
 use crate::telemetry::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters};
@@ -28,6 +29,7 @@ pub struct Registry {
     backends: Adopted<BackendKey, Backend>,
     secured: Secured,
     cursors: Adopted<Arc<str>, Cursor>,
+    budgets: Adopted<Arc<str>, Budget>,
     pools: Adopted<Arc<str>, PoolMeters>,
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
     listeners: Adopted<String, ListenerMeters>,
@@ -45,6 +47,7 @@ impl Registry {
             backends: Adopted::default(),
             secured: Secured::default(),
             cursors: Adopted::default(),
+            budgets: Adopted::default(),
             pools: Adopted::default(),
             routes: Adopted::default(),
             listeners: Adopted::default(),
@@ -70,6 +73,7 @@ impl Registry {
         self.backends.sweep();
         self.secured.sweep();
         self.cursors.sweep();
+        self.budgets.sweep();
         self.pools.sweep();
         self.routes.sweep();
         self.listeners.sweep();
@@ -84,6 +88,10 @@ impl Registry {
         self.cursors.adopt(Arc::clone(pool), || {
             Arc::new(Cursor::starting_at(self.seed))
         })
+    }
+
+    pub(super) fn budget(&self, pool: &Arc<str>) -> Arc<Budget> {
+        self.budgets.adopt(Arc::clone(pool), Arc::default)
     }
 
     pub(super) fn pool_meters(&self, pool: &Arc<str>) -> Arc<PoolMeters> {

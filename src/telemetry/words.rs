@@ -95,8 +95,10 @@ words! {
         Ok = "ok",
         /// The last attempt failed too.
         Failed = "failed",
-        /// A retry was due, and there was no attempt, budget or backend left for it.
+        /// A retry was due, and there was no attempt or backend left for it.
         NoneLeft = "none-left",
+        /// A retry was due, and the pool's budget had no room for it.
+        Budget = "budget",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::{Backend, Secure};
 use crate::telemetry::BackendCells;
@@ -20,6 +21,8 @@ pub struct Connection {
     pub(super) secure: Option<Arc<Secure>>,
     /// Whether it has carried an exchange before this one.
     pub(super) reused: bool,
+    /// How long it had rested when it was taken for this exchange.
+    pub(super) rested: Duration,
     use_now: Use,
     /// The last field: given back when the socket is closed.
     _descriptor: Descriptor,
@@ -48,6 +51,7 @@ impl Connection {
             worker: Rc::clone(worker),
             secure,
             reused: false,
+            rested: Duration::ZERO,
             use_now: Use::Active,
             _descriptor: descriptor,
         });
@@ -64,8 +68,9 @@ impl Connection {
         self.reused = true;
     }
 
-    /// Counts it as in use.
-    pub(super) fn wake(&mut self) {
+    /// Counts it as in use, after it has rested so long.
+    pub(super) fn wake(&mut self, rested: Duration) {
+        self.rested = rested;
         self.count_as(Use::Active);
     }
 

@@ -45,6 +45,7 @@ pub(super) async fn exchange<'c>(
         heard: false,
     };
     connection.timer.set(begun + timeouts.response);
+    let before = connection.output.written();
     let got = poll_fn(|cx| sending.poll(cx, &mut connection)).await;
     let Sending {
         upload,
@@ -55,7 +56,7 @@ pub(super) async fn exchange<'c>(
     match got {
         Ok((framing, length)) => {
             let keep = hop_by_hop::keep_alive(&answer) && framing != Framing::UntilClose;
-            let keep = keep.then_some(timeouts.idle);
+            let keep = keep.then(|| kept_for(&answer, timeouts.idle));
             match H1Body::new(
                 connection,
                 Rc::clone(store),
@@ -74,11 +75,44 @@ pub(super) async fn exchange<'c>(
         }
         Err(cause @ Cause::TlsFailed) => Err((refused(cause), upload.into_body())),
         Err(cause) => {
-            let ended = matches!(cause, Cause::Closed | Cause::Reset);
-            let stale = connection.reused && !heard && ended;
-            Err((broken(cause, stale), upload.into_body()))
+            let silent = !heard && matches!(cause, Cause::Closed | Cause::Reset);
+            let stale = silent && connection.reused;
+            if stale {
+                store.note_end(&connection);
+            }
+            let error = SendError {
+                // What the socket has not taken, nobody has seen.
+                sent: !silent || connection.output.written() > before,
+                ..broken(cause, stale)
+            };
+            Err((error, upload.into_body()))
         }
     }
+}
+
+/// How long a connection may be kept: less than its backend says that it keeps it (`Keep-Alive: timeout=5`).
+fn kept_for(answer: &Head, most: Duration) -> Duration {
+    let Some(value) = answer.first(Name::KeepAlive) else {
+        return most;
+    };
+    let mut parameters = value.split(|byte| matches!(byte, b',' | b';'));
+    let timeout = parameters.find_map(|parameter| {
+        let mut parts = parameter.splitn(2, |byte| *byte == b'=');
+        let name = parts.next()?.trim_ascii();
+        let value = parts.next()?.trim_ascii();
+        if !name.eq_ignore_ascii_case(b"timeout") {
+            return None;
+        }
+        std::str::from_utf8(value).ok()?.parse::<u32>().ok()
+    });
+    timeout.map_or(most, |seconds| {
+        // The answer was some time on its way, and the next request will be.
+        let margin = match seconds {
+            0 | 1 => Duration::from_millis(u64::from(seconds) * 500),
+            _ => Duration::from_secs(u64::from(seconds) - 1),
+        };
+        margin.min(most)
+    })
 }
 
 /// The handshake was not over after all: nobody has looked at the request.
@@ -279,3 +313,32 @@ pub(super) const LIMITS: Limits = Limits {
     head_bytes: 64 * 1024,
     fields: 200,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_says_how_long_it_keeps_a_connection() {
+        let most = Duration::from_secs(60);
+        for (value, kept) in [
+            ("timeout=5", Duration::from_secs(4)),
+            ("Timeout = 2, max=100", Duration::from_secs(1)),
+            ("max=100, timeout=1", Duration::from_millis(500)),
+            ("timeout=0", Duration::ZERO),
+            ("timeout=61", most),
+            ("timeout=3600", most),
+            ("timeout=99999999999999999999", most),
+            ("timeout=-1", most),
+            ("timeout=abc", most),
+            ("timeout", most),
+            ("\u{ff}=;,=", most),
+            ("", most),
+        ] {
+            let mut answer = Head::new();
+            answer.push(b"Keep-Alive", value.as_bytes());
+            assert_eq!(kept_for(&answer, most), kept, "{value}");
+        }
+        assert_eq!(kept_for(&Head::new(), most), most);
+    }
+}

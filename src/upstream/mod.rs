@@ -5,9 +5,9 @@
 //! the rest of the upload; or a [`SendError`] that says what a retry must know: was anything sent, and was
 //! the connection a reused one.
 //!
-//! In reading order: `store` (idle connections of one worker), [`connect`] (new ones), `tls` (the same with TLS),
+//! In reading order: `store` (idle connections of one worker), with `habit` (how long a backend keeps them), [`connect`] (new ones), `tls` (the same with TLS),
 //! `connection` (one connection and its counts), `upload` (a request's body on its way), `response` (the
-//! response's body), `h1` (an exchange), `h2` (the same over a connection that many share).
+//! response's body), `recall` (responses that nobody wants after all), `h1` (an exchange), `h2` (the same over a connection that many share).
 //!
 //! Deliberately absent: clients, routes, strategies, retries. What an error means is `proxy`'s to decide.
 
@@ -15,6 +15,8 @@ pub mod connect;
 mod connection;
 mod h1;
 mod h2;
+mod habit;
+mod recall;
 mod response;
 mod store;
 mod tls;
@@ -32,6 +34,7 @@ use tokio::time::Instant;
 pub use connection::Connection;
 pub(crate) use h1::cause_of_upload;
 pub use h2::{H2Body, Lines};
+pub use recall::Recall;
 pub use response::H1Body;
 pub use store::Store;
 
@@ -50,7 +53,7 @@ use crate::worker::{Descriptor, Descriptors, Stream, Timer, Worker};
 /// Has requests answered by backends. The worker's connections are one, the tests' fake is another.
 pub trait Transport: 'static {
     /// The body of a response.
-    type Body<'c>: AnswerBody;
+    type Body<'c>: Recall<'c>;
 
     /// Sends one request to one backend and waits for the response's head. A failure gives the body
     /// back for the next attempt. Dropping the future closes the connection.
@@ -78,10 +81,21 @@ pub struct Attempt<'a> {
     pub secure: Option<&'a Arc<Secure>>,
     /// In which case it wants field names.
     pub case: FieldCase,
-    /// Whether only a new connection will do, because a reused one has just failed.
-    pub fresh: bool,
+    /// Which connections will do.
+    pub reuse: Reuse,
     /// When it began.
     pub begun: Instant,
+}
+
+/// Which connections will do for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Any that stands: what its backend closes at that moment can be sent again.
+    Any,
+    /// One used just now, or a new one: what its backend closes at that moment would be lost.
+    Recent,
+    /// A new one only, because a reused one has just failed.
+    Never,
 }
 
 impl Attempt<'_> {
@@ -202,10 +216,7 @@ impl Upstream {
                 return Ok((Way::Shared(shared), waited(timer.as_ref(), begun)));
             }
             if agreed != Some(Agreed::H2)
-                && !attempt.fresh
-                && let Some(connection) =
-                    self.store
-                        .take(attempt.backend, attempt.secure, attempt.begun)
+                && let Some(connection) = self.idle(attempt)
             {
                 return Ok((Way::Own(connection), waited(timer.as_ref(), begun)));
             }
@@ -244,11 +255,7 @@ impl Upstream {
         &self,
         attempt: &Attempt<'_>,
     ) -> Result<(Box<Connection>, Duration), SendError> {
-        if !attempt.fresh
-            && let Some(connection) =
-                self.store
-                    .take(attempt.backend, attempt.secure, attempt.begun)
-        {
+        if let Some(connection) = self.idle(attempt) {
             return Ok((connection, Duration::ZERO));
         }
         let begun = Instant::now();
@@ -261,6 +268,16 @@ impl Upstream {
         let whose = (Arc::clone(attempt.backend), attempt.secure.cloned());
         let connection = Connection::new(both, whose, &self.worker, timer);
         Ok((connection, begun.elapsed()))
+    }
+
+    /// An idle connection that will do, if there is one.
+    fn idle(&self, attempt: &Attempt<'_>) -> Option<Box<Connection>> {
+        let whose = (&**attempt.backend, attempt.secure);
+        match attempt.reuse {
+            Reuse::Any => self.store.take(whose, attempt.begun),
+            Reuse::Recent => self.store.take_recent(whose, attempt.begun),
+            Reuse::Never => None,
+        }
     }
 
     async fn new_connection(

@@ -7,10 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::recall::{Recall, read_up};
 use super::upload::Uploading;
 use super::{Connection, Store};
 use crate::h1::{Decoded, Decoder};
-use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, Upload};
+use crate::message::body::{
+    AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, RequestBody, Upload,
+};
 use crate::message::framing::Framing;
 use crate::message::websocket;
 use crate::telemetry::Cause;
@@ -180,6 +183,17 @@ impl Body for H1Body<'_> {
 
     fn may_pause(&mut self, pause: Pause) {
         self.upload.body.may_pause(pause);
+    }
+}
+
+impl<'c> Recall<'c> for H1Body<'c> {
+    fn can_return(&self) -> bool {
+        self.upload.body.can_return()
+    }
+
+    fn recall(mut self) -> RequestBody<'c> {
+        read_up(&mut self);
+        self.upload.into_body()
     }
 }
 

@@ -14,6 +14,7 @@ use ahash::RandomState;
 use tokio::time::Instant;
 
 use super::Connection;
+use super::habit::Habit;
 use crate::backend::{Backend, Secure};
 use crate::worker::{Descriptors, Worker};
 
@@ -22,9 +23,16 @@ use crate::worker::{Descriptors, Worker};
 pub struct Store {
     worker: Rc<Worker>,
     descriptors: Arc<Descriptors>,
-    idle: RefCell<HashMap<u32, Vec<Idle>, RandomState>>,
+    shelves: RefCell<HashMap<u32, Shelf, RandomState>>,
     count: Cell<usize>,
     most: usize,
+}
+
+/// What is kept of one backend.
+#[derive(Debug, Default)]
+struct Shelf {
+    idle: Vec<Idle>,
+    habit: Habit,
 }
 
 #[derive(Debug)]
@@ -39,7 +47,7 @@ impl Store {
         Rc::new(Self {
             worker,
             descriptors,
-            idle: RefCell::default(),
+            shelves: RefCell::default(),
             count: Cell::new(0),
             most: most.max(1),
         })
@@ -49,26 +57,48 @@ impl Store {
     /// sweep comes now and then, and the backend may be about to close it. One of other settings of TLS is closed.
     pub(super) fn take(
         &self,
-        backend: &Backend,
-        secure: Option<&Arc<Secure>>,
+        (backend, secure): (&Backend, Option<&Arc<Secure>>),
         now: Instant,
     ) -> Option<Box<Connection>> {
-        let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(&backend.number())?;
-        while let Some(idle) = connections.pop() {
-            let Idle {
-                mut connection,
-                until,
-                ..
-            } = idle;
+        let mut shelves = self.shelves.borrow_mut();
+        let Shelf { idle, habit } = shelves.get_mut(&backend.number())?;
+        while let Some(Idle {
+            mut connection,
+            since,
+            until,
+        }) = idle.pop()
+        {
             self.count.set(self.count.get() - 1);
-            if until > now && is_same(connection.secure.as_ref(), secure) && stands(&mut connection)
-            {
-                connection.wake();
+            if until <= now || !is_same(connection.secure.as_ref(), secure) {
+                continue;
+            }
+            let rested = now.saturating_duration_since(since);
+            if stands(&mut connection) {
+                connection.wake(rested);
                 return Some(connection);
             }
+            habit.note_end(rested, now);
         }
         None
+    }
+
+    /// The same, if it was used within the last second. An older one makes room for the new one that will be made, or
+    /// backends would have more connections for every request that may not use an old one.
+    pub(super) fn take_recent(
+        &self,
+        whose: (&Backend, Option<&Arc<Secure>>),
+        now: Instant,
+    ) -> Option<Box<Connection>> {
+        let taken = self.take(whose, now)?;
+        (taken.rested < RECENT).then_some(taken)
+    }
+
+    /// Notes that the backend closed a connection before it could be used again.
+    pub(super) fn note_end(&self, connection: &Connection) {
+        let mut shelves = self.shelves.borrow_mut();
+        if let Some(shelf) = shelves.get_mut(&connection.backend.number()) {
+            shelf.habit.note_end(connection.rested, Instant::now());
+        }
     }
 
     /// Keeps a connection for at most `keep`, unless somebody waits for its descriptor.
@@ -82,33 +112,36 @@ impl Store {
         connection.rest();
         let since = Instant::now();
         let number = connection.backend.number();
-        self.idle
-            .borrow_mut()
-            .entry(number)
-            .or_default()
-            .push(Idle {
-                connection,
-                since,
-                until: since + keep,
-            });
+        let mut shelves = self.shelves.borrow_mut();
+        let Shelf { idle, habit } = shelves.entry(number).or_default();
+        idle.push(Idle {
+            connection,
+            since,
+            until: since + habit.bound(keep, since),
+        });
         self.count.set(self.count.get() + 1);
     }
 
     /// Closes what is too old or has ended, and what belongs to a backend that is no longer `wanted`.
     pub fn sweep(&self, mut wanted: impl FnMut(&Arc<Backend>) -> bool) {
-        if self.count.get() == 0 {
+        let mut shelves = self.shelves.borrow_mut();
+        if shelves.is_empty() {
             return;
         }
         let now = Instant::now();
         let mut gone = Vec::new();
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|_, connections| {
-            gone.extend(connections.extract_if(.., |idle| {
-                idle.until <= now
-                    || !stands(&mut idle.connection)
-                    || !wanted(&idle.connection.backend)
+        shelves.retain(|_, Shelf { idle, habit }| {
+            gone.extend(idle.extract_if(.., |idle| {
+                if idle.until <= now || !wanted(&idle.connection.backend) {
+                    return true;
+                }
+                let ended = !stands(&mut idle.connection);
+                if ended {
+                    habit.note_end(now.saturating_duration_since(idle.since), now);
+                }
+                ended
             }));
-            !connections.is_empty()
+            !idle.is_empty() || habit.is_known(now)
         });
         self.count.set(self.count.get() - gone.len());
     }
@@ -120,17 +153,17 @@ impl Store {
         if count == 0 {
             return false;
         }
-        let mut idle = self.idle.borrow_mut();
-        let mut ages: Vec<Instant> = idle.values().flatten().map(|idle| idle.since).collect();
+        let mut shelves = self.shelves.borrow_mut();
+        let kept = shelves.values().flat_map(|shelf| &shelf.idle);
+        let mut ages: Vec<Instant> = kept.map(|idle| idle.since).collect();
         let (_, border, _) = ages.select_nth_unstable(count / 8);
         let border = *border;
         let mut gone = 0;
-        idle.retain(|_, connections| {
-            let before = connections.len();
-            connections.retain(|idle| idle.since > border);
-            gone += before - connections.len();
-            !connections.is_empty()
-        });
+        for Shelf { idle, .. } in shelves.values_mut() {
+            let before = idle.len();
+            idle.retain(|idle| idle.since > border);
+            gone += before - idle.len();
+        }
         self.count.set(count - gone);
         true
     }
@@ -156,6 +189,10 @@ impl Store {
         &self.worker
     }
 }
+
+/// How long ago a connection may have been used that is good for what cannot be sent again: shorter than any backend
+/// keeps one, but for those that keep none.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// Whether the backend has kept the connection open and silent.
 fn stands(connection: &mut Connection) -> bool {
@@ -207,7 +244,7 @@ mod tests {
         }
 
         fn take(&self, backend: &Backend) -> Option<Box<Connection>> {
-            self.store.take(backend, None, Instant::now())
+            self.store.take((backend, None), Instant::now())
         }
 
         /// Lets the runtime see what has come.
@@ -288,6 +325,43 @@ mod tests {
         yard.store.sweep(|backend| backend.number() == 1);
         assert_eq!(yard.store.len(), 1);
         assert_eq!((counted(&one), counted(&other)), ((0, 1), (0, 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_sent_again_gets_one_used_just_now_and_an_old_one_makes_room() {
+        let (yard, one) = (Yard::for_most(8), backend(1));
+        let _far = (yard.keep(&one, KEEP), yard.keep(&one, KEEP));
+        advance(RECENT - Duration::from_millis(1)).await;
+        let recent = |yard: &Yard| yard.store.take_recent((&one, None), Instant::now());
+        assert!(recent(&yard).is_some());
+        advance(Duration::from_millis(1)).await;
+        assert!(recent(&yard).is_none());
+        assert_eq!((yard.store.len(), counted(&one)), (0, (0, 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_backend_closes_after_a_while_is_kept_for_less() {
+        let (yard, one) = (Yard::for_most(8), backend(1));
+        let five = Duration::from_secs(5);
+        let far = yard.keep(&one, KEEP);
+        advance(five).await;
+        drop(far);
+        yard.settle().await;
+        yard.store.sweep(|_| true);
+        assert!(yard.store.is_empty());
+        let _far = (yard.keep(&one, KEEP), yard.keep(&one, KEEP));
+        advance(five * 7 / 10).await;
+        assert!(yard.take(&one).is_some());
+        advance(five * 2 / 10).await;
+        assert!(
+            yard.take(&one).is_none(),
+            "the backend is about to close it"
+        );
+        // Others are not concerned.
+        let other = backend(2);
+        let _far = yard.keep(&other, KEEP);
+        advance(KEEP / 2).await;
+        assert!(yard.take(&other).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ mod limits;
 mod metrics;
 mod process;
 mod reload;
+mod retries;
 mod routing;
 mod shaping;
 mod sticky;

@@ -20,6 +20,7 @@ mod page;
 mod pool;
 mod pool_tls;
 mod process;
+mod retry;
 mod route;
 mod scope;
 mod sticky;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::address::{self, BackendAddress, Example};
 use super::pool_tls::{self, ServerNames};
+use super::retry;
 use super::scope::{Given, Zero, unknown_word};
 use super::sticky::sticky;
 use crate::backend::Address;
@@ -40,6 +41,7 @@ pub(super) fn pool<'a>(
             .and_then(|tls| pool_tls::tls(&tls, outside))
             .map(Arc::new),
         style: style(given),
+        retry: retry::retry(scope.get("retry", &value.retry)),
     }
 }
 

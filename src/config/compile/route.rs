@@ -10,7 +10,7 @@ use crate::config::outside::Outside;
 use crate::config::problem::{Finding, Mark};
 use crate::config::raw::route as raw;
 use crate::message::grammar::is_token;
-use crate::plan::Route;
+use crate::plan::{Action, Route};
 use crate::route::{Conditions, HostPattern, Matcher, PathPattern};
 
 /// Compiles all routes; `pools` notes those that they lead to.
@@ -34,6 +34,7 @@ pub(super) fn routes<'a>(
             continue;
         };
         earlier.check(written, &matcher, &listeners);
+        let action_is_pool = matches!(action, Action::Pool(_));
         routes.push((
             name,
             Route {
@@ -43,6 +44,7 @@ pub(super) fn routes<'a>(
                 action,
                 edits,
                 upgrade: upgrade(written),
+                idempotency_key: idempotency_key(written, action_is_pool),
             },
         ));
     }
@@ -53,6 +55,22 @@ pub(super) fn routes<'a>(
             ..route
         })
         .collect()
+}
+
+/// Whether `Idempotency-Key` counts; only backends can know keys.
+fn idempotency_key(given: &Given<'_, raw::Route>, to_pool: bool) -> bool {
+    let Some(written) = given
+        .scope
+        .get("idempotency_key", &given.value.idempotency_key)
+    else {
+        return false;
+    };
+    if !to_pool {
+        let finding =
+            Finding::error("`idempotency_key` means something for a route to a pool only");
+        written.report(finding.help("leave it out: what a route answers itself needs no retry"));
+    }
+    *written.value
 }
 
 /// Protocols that a client may change to; an empty list is none of them.

@@ -189,6 +189,17 @@ impl<'a> Scope<'a> {
         })
     }
 
+    /// A share in per cent, or the default.
+    pub(super) fn percent(&self, key: &str, field: &'a Field<String>, default: u32) -> u32 {
+        let Some(given) = self.quantity(key, field, &PERCENT) else {
+            return default;
+        };
+        units::percent(given.value).unwrap_or_else(|error| {
+            given.report(Finding::error(error.to_string()).help(PERCENT.help));
+            default
+        })
+    }
+
     /// One of several words, or the default.
     pub(super) fn word<T: Copy>(
         &self,
@@ -399,4 +410,9 @@ const SIZE: Quantity = Quantity {
 const RATE: Quantity = Quantity {
     name: "a rate",
     help: "a rate is a whole number, a unit and \"/s\", in quotes: \"500B/s\" or \"16KiB/s\"; \"0\" for none",
+};
+
+const PERCENT: Quantity = Quantity {
+    name: "a share",
+    help: "a share is a whole number from 0 to 100 and a per cent sign, in quotes: \"20%\"",
 };

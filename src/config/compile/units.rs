@@ -72,6 +72,17 @@ pub(super) fn rate(text: &str) -> Result<u64, UnitError> {
     }
 }
 
+/// Reads `"20%"`, from 0 to 100.
+pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
+    let (number, unit) = split(text)?;
+    match (unit, u32::try_from(number)) {
+        ("%", Ok(percent)) if percent <= 100 => Ok(percent),
+        ("%", _) => Err(UnitError::TooMuch(text.to_owned())),
+        ("", _) => Err(UnitError::NoUnit(text.to_owned())),
+        _ => Err(unknown(text, unit)),
+    }
+}
+
 fn split(text: &str) -> Result<(u64, &str), UnitError> {
     let trimmed = text.trim();
     let digits = trimmed
@@ -134,6 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn shares() {
+        assert_eq!(percent("20%"), Ok(20));
+        assert_eq!(percent(" 100 %"), Ok(100));
+        assert_eq!(percent("0%"), Ok(0));
+        assert_eq!(percent("20"), Err(UnitError::NoUnit("20".to_owned())));
+        assert_eq!(percent("101%"), Err(UnitError::TooMuch("101%".to_owned())));
+        assert_eq!(percent("-1%"), Err(UnitError::NoNumber("-1%".to_owned())));
+        assert_eq!(percent("1.5%"), Err(unknown("1.5%", ".5%")));
+        assert_eq!(
+            percent("99999999999%"),
+            Err(UnitError::TooMuch("99999999999%".to_owned()))
+        );
+    }
+
+    #[test]
     fn rates() {
         assert_eq!(rate("500B/s"), Ok(500));
         assert_eq!(rate("16KiB/s"), Ok(16_384));
@@ -154,7 +180,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "\\PC{0,24}") {
-            let _ = (duration(&text), size(&text), rate(&text));
+            let _ = (duration(&text), size(&text), rate(&text), percent(&text));
         }
 
         #[test]

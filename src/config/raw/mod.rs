@@ -104,6 +104,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["pools", _, "sticky", "secret"] | ["pools", _, "sticky", "previous", _] => {
             fields_of::<pool::Secret>()
         }
+        ["pools", _, "retry"] => fields_of::<pool::Retry>(),
         ["pools", _, "timeouts"] => fields_of::<pool::Timeouts>(),
         ["pools", _, "tls"] => fields_of::<pool::Tls>(),
         _ => &[],
@@ -117,7 +118,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
 pub(crate) fn is_for_later(path: &[&str]) -> bool {
     matches!(
         path,
-        ["admin", "token_file" | "tls"] | ["pools", _, "health" | "retry"]
+        ["admin", "token_file" | "tls"] | ["pools", _, "health"]
     )
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Pool {
     pub(crate) header_case: Field<String>,
     pub(crate) forwarded: Field<String>,
     pub(crate) via: Field<bool>,
+    pub(crate) retry: Field<Retry>,
 }
 
 /// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
@@ -76,7 +77,18 @@ pub(crate) struct Tls {
     pub(crate) verify: Field<bool>,
 }
 
-tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls,);
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Retry {
+    pub(crate) attempts: Field<i64>,
+    pub(crate) budget: Field<String>,
+    pub(crate) on: Field<List<String>>,
+    pub(crate) per_try_timeout: Field<String>,
+    pub(crate) deadline: Field<String>,
+    pub(crate) replay_buffer: Field<String>,
+}
+
+tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry,);
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.
 pub(crate) const STRATEGY: &str = "round-robin";
@@ -96,3 +108,11 @@ pub(crate) const VIA: bool = true;
 pub(crate) const VERIFY: bool = true;
 /// Longer than applications let a WebSocket be silent, which ping each other every minute or so.
 pub(crate) const TUNNEL_TIMEOUT: Duration = Duration::from_secs(3600);
+/// One more than none: what a second backend does not answer either, a third seldom does.
+pub(crate) const RETRY_ATTEMPTS: u32 = 2;
+/// As many as a request can remember to have tried.
+pub(crate) const RETRY_ATTEMPTS_MOST: i64 = 15;
+/// Envoy's, and linkerd's: enough for one of five backends to fail, too little to make an outage of it.
+pub(crate) const RETRY_BUDGET: u32 = 20;
+/// A mebibyte for each request in flight is more than anybody should hold.
+pub(crate) const REPLAY_BUFFER_MOST: u64 = 1 << 20;

@@ -22,6 +22,7 @@ pub(crate) struct Route {
     pub(crate) clients: Field<List<String>>,
     pub(crate) pool: Field<String>,
     pub(crate) upgrade: Field<List<String>>,
+    pub(crate) idempotency_key: Field<bool>,
     pub(crate) redirect: Field<action::Redirect>,
     pub(crate) respond: Field<action::Respond>,
     pub(crate) rewrite: Field<action::Rewrite>,

@@ -14,6 +14,7 @@ mod action;
 mod listener;
 mod pool;
 mod process;
+mod retry;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::retry;
 use super::{Change, Lines, Pair, Subject, duration_text, matched};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
@@ -55,6 +56,7 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
     });
     tls(old.tls.as_deref(), new.tls.as_deref(), lines);
     style(old.style, new.style, lines);
+    retry::retry(&old.retry, &new.retry, lines);
 }
 
 fn style(old: RequestStyle, new: RequestStyle, lines: &mut Lines<'_>) {

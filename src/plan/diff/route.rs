@@ -41,6 +41,8 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
                 lines.compare("upgrade", &old.upgrade, &new.upgrade, |list| {
                     list.join(", ")
                 });
+                let keys = (old.idempotency_key, new.idempotency_key);
+                lines.compare("idempotency_key", &keys.0, &keys.1, bool::to_string);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::plan::action::{Host, Redirect};
 use crate::plan::fields::{FieldRule, FieldRules};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::{ErrorPage, ErrorPages};
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
@@ -86,6 +86,7 @@ fn to(name: &str, prefix: &str, pool: usize) -> Route {
         action: Action::Pool(pool),
         edits: Edits::default(),
         upgrade: Vec::new(),
+        idempotency_key: false,
     }
 }
 
@@ -107,6 +108,14 @@ fn shop() -> Pool {
             case: FieldCase::Keep,
             forwarded: Words::XForwarded,
             via: true,
+        },
+        retry: Retry {
+            attempts: 2,
+            budget: 20,
+            on: RetryOn::default(),
+            per_try_timeout: None,
+            deadline: None,
+            replay_buffer: 0,
         },
     }
 }
@@ -370,5 +379,38 @@ fn what_becomes_of_requests_is_compared() {
     assert_eq!(
         changes,
         ["route all: error page for 502-504 down.html changed"]
+    );
+}
+
+#[test]
+fn what_is_sent_again_is_told() {
+    let (mut old, mut new) = (shop(), shop());
+    old.retry.on.stale = true;
+    new.retry = Retry {
+        attempts: 3,
+        budget: 10,
+        on: RetryOn {
+            connect: true,
+            stale: true,
+            reset: false,
+            statuses: vec![503..=503, 500..=599],
+        },
+        per_try_timeout: Some(Duration::from_millis(250)),
+        deadline: Some(Duration::from_secs(2)),
+        replay_buffer: 65_536,
+    };
+    let mut changes = Vec::new();
+    pool::pools(&[old], &[new], &mut changes);
+    let told: Vec<String> = changes.iter().map(|change| change.what.clone()).collect();
+    assert_eq!(
+        told,
+        [
+            "retry.attempts 2 -> 3",
+            "retry.budget 20% -> 10%",
+            "retry.on [stale] -> [connect, stale, 503, 5xx]",
+            "retry.per_try_timeout none -> 250ms",
+            "retry.deadline none -> 2s",
+            "retry.replay_buffer 0B -> 65536B",
+        ]
     );
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::backend::Address;
+use crate::limit::Budget;
 use crate::message::FieldCase;
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody};
 use crate::message::forwarded::Words;
@@ -20,7 +21,7 @@ use crate::message::{Head, Name};
 use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::ErrorPages;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle};
+use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Action, Edits, Listener, Plan, Pool, Route, Server, process};
 use crate::proxy::Proxy;
@@ -64,8 +65,18 @@ impl<T: Transport> House<T> {
         sticky: Option<StickySpec>,
         transport: impl FnOnce(&Rc<Worker>) -> T,
     ) -> Self {
+        Self::with_retry(backends, sticky, retry(), transport)
+    }
+
+    /// The same, with rules for what is sent again.
+    pub(super) fn with_retry(
+        backends: &[Address],
+        sticky: Option<StickySpec>,
+        retry: Retry,
+        transport: impl FnOnce(&Rc<Worker>) -> T,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Arc::new(plan(backends, sticky, &folder));
+        let plan = Arc::new(plan(backends, sticky, retry, &folder));
         let registry = Arc::new(Registry::new(1, 0));
         let snapshots = Snapshots::new(Snapshot::assemble(Arc::clone(&plan), &registry, 1));
         let access = &plan.log.access;
@@ -120,6 +131,11 @@ impl<T: Transport> House<T> {
     /// What was counted for the listener.
     pub(super) fn listener(&self) -> ListenerTotal {
         self.snapshots.load().listener_meters[0].total()
+    }
+
+    /// The budget of the pool.
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.snapshots.load().pools[0].budget)
     }
 
     /// What was counted for the pool.
@@ -233,7 +249,24 @@ pub(super) fn head(method: &str, fields: &[(&str, &str)]) -> Head {
     head
 }
 
-fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> Plan {
+/// The defaults.
+pub(super) fn retry() -> Retry {
+    Retry {
+        attempts: 2,
+        budget: 20,
+        on: RetryOn {
+            connect: true,
+            stale: true,
+            reset: true,
+            statuses: Vec::new(),
+        },
+        per_try_timeout: None,
+        deadline: None,
+        replay_buffer: 0,
+    }
+}
+
+fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: &TempDir) -> Plan {
     let backends = backends.iter().map(|address| BackendPlan {
         address: address.clone(),
         id: address.to_string().into(),
@@ -258,6 +291,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
             forwarded: Words::XForwarded,
             via: true,
         },
+        retry,
     };
     let route = Route {
         name: "all".into(),
@@ -270,6 +304,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, folder: &TempDir) -> P
         action: Action::Pool(0),
         edits: Edits::default(),
         upgrade: Vec::new(),
+        idempotency_key: true,
     };
     Plan {
         server: Server {

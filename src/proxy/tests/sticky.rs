@@ -1,6 +1,6 @@
 //! The binding of a session: whom it names, when it changes, and how it is counted.
 
-use super::fake::{Act, FakeTransport, not_connected, sticky_house};
+use super::fake::{Act, FakeTransport, not_connected, stale, sticky_house};
 use super::house::{House, Told, head};
 use crate::message::Name;
 use crate::strategy::{SameSite, StickyKey, StickySpec};
@@ -115,8 +115,24 @@ async fn a_forged_cookie_is_counted_and_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_binds_nobody() {
     let refused = Act::Fail(not_connected(Cause::ConnectRefused));
-    let house = house([refused, refused]);
+    let house = house([refused; 3]);
     let told = house.ask(head("GET", &[]), None).await;
     assert_eq!((told.status(), cookie(&told)), (502, None));
     assert!(counted(&house).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_move_for_a_stale_connection() {
+    let good = Act::Answer(200, b"");
+    let house = house([good, Act::Fail(stale()), good, Act::Fail(stale()), good]);
+    let first = house.ask(head("GET", &[]), None).await;
+    let bound = cookie(&first).expect("a new session is bound").to_owned();
+    for _ in 0..2 {
+        let next = house.ask(head("GET", &[("Cookie", &bound)]), None).await;
+        assert_eq!((next.status(), cookie(&next)), (200, None));
+    }
+    let asked = house.proxy.transport().asked();
+    assert!(asked.iter().all(|to| to.backend == asked[0].backend));
+    let fresh: Vec<bool> = asked.iter().map(|to| to.fresh).collect();
+    assert_eq!(fresh, [false, false, true, false, true]);
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ::h2::RecvStream;
 
+use super::super::recall::{Recall, read_up};
 use super::shared::Place;
 use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Pause, Piece, RequestBody, Upload,
@@ -100,6 +101,17 @@ impl Body for H2Body<'_> {
 
     fn may_pause(&mut self, pause: Pause) {
         self.upload.body.may_pause(pause);
+    }
+}
+
+impl<'c> Recall<'c> for H2Body<'c> {
+    fn can_return(&self) -> bool {
+        self.upload.body.can_return()
+    }
+
+    fn recall(mut self) -> RequestBody<'c> {
+        read_up(&mut self);
+        self.upload.into_body()
     }
 }
 

@@ -18,18 +18,18 @@ use crate::harness::{Balancer, DEADLINE, Framing, Head, Wire, wait_for};
 use crate::metrics::wait_for_records;
 
 /// A backend that does nothing by itself: the test accepts, reads and writes in its place.
-struct Script {
+pub(crate) struct Script {
     listener: TcpListener,
 }
 
 impl Script {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         Self { listener }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }
 
@@ -49,7 +49,7 @@ impl Script {
     }
 
     /// A connection, if there is one.
-    fn accepted(&self) -> Option<TcpStream> {
+    pub(crate) fn accepted(&self) -> Option<TcpStream> {
         match self.listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).unwrap();
@@ -71,7 +71,7 @@ impl Script {
     }
 }
 
-fn write(wire: &Wire, bytes: &str) {
+pub(crate) fn write(wire: &Wire, bytes: &str) {
     wire.stream().write_all(bytes.as_bytes()).unwrap();
 }
 
@@ -84,7 +84,7 @@ fn read_whole_body(wire: &mut Wire, framing: Framing) -> Vec<u8> {
 }
 
 /// One worker, so that whatever blocks it blocks everybody; the listener with these tables.
-fn front(listener: &str) -> String {
+pub(crate) fn front(listener: &str) -> String {
     format!(
         "[server]\nworkers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n{listener}\n\
          [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\n"
