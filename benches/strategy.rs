@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId};
 use fastrand::Rng;
-use forecourt::backend::{Address, Backend, BackendKey, BackendMeters, InFlight};
+use forecourt::backend::{Address, Backend, BackendKey, BackendMeters, Health, InFlight};
 use forecourt::strategy::{
     self, Cursor, Member, Members, PickContext, Slot, Spec, Tried, placement,
 };
@@ -115,7 +115,7 @@ impl Pool {
         let mut order: Vec<usize> = (0..size).collect();
         rng.shuffle(&mut order);
         for at in order.into_iter().take(out) {
-            all[at].backend.set_health(false);
+            all[at].backend.set_health(Health::Failing);
         }
         let mut in_flight = Vec::new();
         for member in &mut all {

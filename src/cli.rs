@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::client::{self, AdminAddress, ClientError};
-use crate::admin::status::Status;
+use crate::admin::status::{CheckStatus, Status};
 use crate::app::Forecourt;
 use crate::app::signals::Signals;
 use crate::config;
@@ -233,10 +233,15 @@ fn table(status: &Status) -> String {
     }
     for pool in &status.pools {
         let sticky = if pool.sticky { "  sticky" } else { "" };
-        let _ = writeln!(out, "\npool {}  {}{sticky}", pool.name, pool.strategy);
+        let panic = if pool.panic { "  panic" } else { "" };
         let _ = writeln!(
             out,
-            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}",
+            "\npool {}  {}{sticky}{panic}",
+            pool.name, pool.strategy
+        );
+        let _ = writeln!(
+            out,
+            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}",
             "backend",
             "weight",
             "standing",
@@ -245,12 +250,13 @@ fn table(status: &Status) -> String {
             "5xx",
             "failures",
             "active",
-            "idle"
+            "idle",
+            "last check"
         );
         for backend in &pool.backends {
             let _ = writeln!(
                 out,
-                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}",
+                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}",
                 backend.address,
                 backend.weight,
                 backend.standing,
@@ -260,10 +266,20 @@ fn table(status: &Status) -> String {
                 backend.failures,
                 backend.connections_active,
                 backend.connections_idle,
+                backend
+                    .check
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), check_text),
             );
         }
     }
     out
+}
+
+/// A check in a few words: `ok x 12` or `connect-refused x 3`, with how often in a row.
+fn check_text(check: &CheckStatus) -> String {
+    let word = check.cause.as_deref().unwrap_or(&check.result);
+    format!("{word} x {}", check.in_row)
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

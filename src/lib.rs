@@ -17,6 +17,7 @@
 //! | 1 | [`backend`] | who answers: identity and live state |
 //! | 1 | [`limit`] | how much at once: bounds that workers share |
 //! | 2 | [`strategy`] | which one: pure choice, one strategy a file |
+//! | 2 | [`health`] | is it well: pure verdicts from outcomes and time |
 //! | 2 | [`route`] | where to: pure matching |
 //! | 3 | [`plan`] | what the operator wants: validated, inert, comparable |
 //! | 4 | [`config`] | from file to plan: the only room that knows TOML |
@@ -66,6 +67,7 @@ pub mod config;
 pub mod demo;
 pub mod h1;
 pub mod h2;
+pub mod health;
 pub mod limit;
 pub mod listener;
 pub mod message;

@@ -110,6 +110,7 @@ fn the_reference_says_the_defaults() {
         pool = "shop"
         [pools.shop]
         backends = [{ address = "127.0.0.1:9001" }, { address = "127.0.0.1:9002" }]
+        health.path = "/healthz"
         [pools.checkout]
         strategy = "ip-hash"
         backends = [{ address = "127.0.0.1:9003" }, { address = "127.0.0.1:9004" }]

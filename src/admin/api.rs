@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,6 +19,8 @@ pub(super) fn router(instance: Arc<Instance>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(show_status))
+        .route("/v1/pools", get(show_pools))
+        .route("/v1/pools/{pool}", get(show_pool))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .with_state(instance)
@@ -51,6 +53,20 @@ async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
 
 async fn show_status(State(instance): State<Arc<Instance>>) -> Json<status::Status> {
     Json(status::Status::of(&instance))
+}
+
+async fn show_pools(State(instance): State<Arc<Instance>>) -> Json<Vec<status::PoolStatus>> {
+    let snapshot = instance.snapshots.load();
+    let pools = snapshot.pools.iter();
+    Json(pools.map(|pool| status::pool_status(pool)).collect())
+}
+
+async fn show_pool(State(instance): State<Arc<Instance>>, Path(name): Path<String>) -> Response {
+    let snapshot = instance.snapshots.load();
+    match snapshot.pools.iter().find(|pool| *pool.name == *name) {
+        Some(pool) => Json(status::pool_status(pool)).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("there is no pool {name:?}")),
+    }
 }
 
 async fn nothing_here(uri: Uri) -> Response {

@@ -1,6 +1,6 @@
 //! What the admin API knows of the running process.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
@@ -16,6 +16,8 @@ pub struct Instance {
     pub(super) started: SystemTime,
     pub(super) begun: Instant,
     state: AtomicU8,
+    /// Whether first verdicts on backends are waited for.
+    held: AtomicBool,
     addresses: RwLock<Vec<(String, String)>>,
 }
 
@@ -44,6 +46,7 @@ impl Instance {
             started: SystemTime::now(),
             begun: Instant::now(),
             state: AtomicU8::new(State::Starting as u8),
+            held: AtomicBool::new(true),
             addresses: RwLock::default(),
         }
     }
@@ -51,6 +54,11 @@ impl Instance {
     /// Says that it serves.
     pub fn serving(&self) {
         self.state.store(State::Serving as u8, Ordering::Release);
+    }
+
+    /// Says that no first verdict on a backend is waited for any more.
+    pub fn release(&self) {
+        self.held.store(false, Ordering::Release);
     }
 
     /// Says that it is ending.
@@ -62,6 +70,7 @@ impl Instance {
     pub fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             0 => State::Starting,
+            1 if self.held.load(Ordering::Acquire) => State::Starting,
             1 => State::Serving,
             _ => State::Draining,
         }

@@ -15,7 +15,7 @@ pub(super) fn text(instance: &Instance) -> String {
         .plan
         .listeners
         .iter()
-        .zip(&snapshot.listener_meters)
+        .zip(&*snapshot.listener_meters)
     {
         scrape.listener(&listener.name, &meters.total());
         expiries(listener, &mut scrape);
@@ -30,6 +30,8 @@ pub(super) fn text(instance: &Instance) -> String {
     }
     for pool in &snapshot.pools {
         scrape.pool(&pool.name, &pool.meters.total());
+        let in_panic = f64::from(u8::from(pool.members.are_in_panic()));
+        scrape.gauge(&names::POOL_PANIC, &[&pool.name], in_panic);
         for member in pool.members.all() {
             let backend = &member.backend;
             let address = backend.address().to_string();

@@ -1,9 +1,9 @@
-//! The view behind `/v1/status`: what runs, where, and how it stands.
+//! The view behind `/v1/status` and `/v1/pools`: what runs, where, and how it stands.
 
 use serde::{Deserialize, Serialize};
 
 use super::instance::Instance;
-use crate::backend::Standing;
+use crate::backend::{LastCheck, Standing};
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
 use crate::telemetry::{Cause, CodeClass};
@@ -49,6 +49,9 @@ pub struct PoolStatus {
     pub strategy: String,
     /// Whether sessions keep their backend.
     pub sticky: bool,
+    /// Whether so few backends are well that requests go to all of them.
+    #[serde(default)]
+    pub panic: bool,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
 }
@@ -64,6 +67,9 @@ pub struct BackendStatus {
     pub weight: u32,
     /// `ready`, `failing`, `draining` or `maintenance`.
     pub standing: String,
+    /// What the last health check found; nothing if there was none.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
     /// Requests in flight.
     pub in_flight: u32,
     /// Requests since it is known.
@@ -76,6 +82,21 @@ pub struct BackendStatus {
     pub connections_active: i64,
     /// Connections to it that are kept for later.
     pub connections_idle: i64,
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+    /// How long it took.
+    pub took_milliseconds: u64,
+    /// `ok` or `failed`.
+    pub result: String,
+    /// Why it failed, in the words of the `forecourt-error` field.
+    pub cause: Option<String>,
+    /// Checks with this result in a row.
+    pub in_row: u32,
 }
 
 impl Status {
@@ -118,11 +139,12 @@ fn listener(snapshot: &Snapshot, name: String, address: String) -> ListenerStatu
     }
 }
 
-fn pool_status(pool: &Pool) -> PoolStatus {
+pub(super) fn pool_status(pool: &Pool) -> PoolStatus {
     PoolStatus {
         name: pool.name.to_string(),
         strategy: pool.strategy.name().to_owned(),
         sticky: pool.sticky.is_some(),
+        panic: pool.members.are_in_panic(),
         backends: pool.members.all().iter().map(backend).collect(),
     }
 }
@@ -134,6 +156,7 @@ fn backend(member: &Member) -> BackendStatus {
         id: member.id.to_string(),
         weight: member.weight,
         standing: word(member.backend.standing()).to_owned(),
+        check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
         requests: total.requests.iter().sum(),
         errors: total.requests[CodeClass::ServerError.index()],
@@ -143,6 +166,21 @@ fn backend(member: &Member) -> BackendStatus {
             .sum(),
         connections_active: total.connections_active,
         connections_idle: total.connections_idle,
+    }
+}
+
+fn check(last: LastCheck) -> CheckStatus {
+    CheckStatus {
+        at: last.at,
+        took_milliseconds: u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX),
+        result: if last.failure.is_none() {
+            "ok"
+        } else {
+            "failed"
+        }
+        .to_owned(),
+        cause: last.failure.map(|cause| cause.as_str().to_owned()),
+        in_row: last.in_row,
     }
 }
 

@@ -55,6 +55,7 @@ impl Running {
 
     async fn stop(&mut self) {
         self.ending.store(1, Ordering::Release);
+        self.control.stop();
         self.send_all(|| Command::Stop).await;
         for thread in self.threads.drain(..) {
             // Its panics have been logged where they happened.
@@ -81,6 +82,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.ending.store(1, Ordering::Release);
+        self.control.stop();
         for worker in &self.workers {
             let _ = worker.try_send(Command::Stop);
         }

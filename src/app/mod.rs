@@ -4,15 +4,18 @@
 //! drained; `main` and the tests use it alike.
 //!
 //! Threads: one for each worker, with a runtime of its own; one for the admin API; one that writes the
-//! access log; and the caller's, which controls (signals, reloads). A worker that ends unasked ends
-//! the process, loudly.
+//! access log; one that looks after health; and the caller's, which governs (signals, reloads). A worker, or the one that
+//! looks after health, that ends unasked ends the process, loudly.
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
-//! [`entrance`] (from an accepted socket to a guest),
+//! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations take
+//! effect), [`probes`] (checks of backends),
 //! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`drain`] (the end).
 
+mod control;
 pub mod drain;
 mod entrance;
+mod probes;
 pub mod reload;
 pub mod signals;
 pub mod start;

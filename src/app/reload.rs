@@ -6,9 +6,9 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::Running;
 use super::start::{StartError, bind_all, unbind};
 use super::worker::Command;
+use super::{Running, control};
 use crate::listener::bind::remove;
 use crate::plan::Plan;
 use crate::plan::diff::{Change, diff};
@@ -90,11 +90,11 @@ impl Running {
             log.set_level(plan.log.level);
         }
         self.generation += 1;
-        self.snapshots.publish(Snapshot::assemble(
-            Arc::clone(&plan),
-            &self.registry,
-            self.generation,
-        ));
+        let (last, next) = self
+            .snapshots
+            .publish(|_| Snapshot::assemble(Arc::clone(&plan), &self.registry, self.generation));
+        control::tell_of_panics(&last, &next);
+        self.control.reloaded();
         self.plan = plan;
         self.tell_all(|| Command::Refresh);
         self.retire();

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
 
+use super::control::{self, Control};
 use super::worker::{self, Command, Post, Setup};
 use crate::admin::{self, AdminError, Instance};
 use crate::listener::bind::remove;
@@ -41,6 +42,7 @@ pub struct Running {
     /// How many workers have been told to end.
     pub(super) ending: Arc<AtomicUsize>,
     pub(super) admin: Option<admin::Running>,
+    pub(super) control: Arc<Control>,
 }
 
 /// An address that is listened on.
@@ -80,7 +82,9 @@ impl Forecourt {
     pub fn start(plan: Plan, log: Option<LogControl>) -> Result<Running, StartError> {
         let plan = Arc::new(plan);
         let count = plan.server.workers;
-        let shares = Shares::claim(count * (FILES_PER_WORKER + plan.listeners.len()));
+        // One more runtime looks after health.
+        let fixed = count * (FILES_PER_WORKER + plan.listeners.len()) + FILES_PER_WORKER;
+        let shares = Shares::claim(fixed);
         let descriptors = Descriptors::new(shares.connections);
         let facade = Facade::install();
         let access_plan = &plan.log.access;
@@ -118,7 +122,9 @@ impl Forecourt {
             plan,
             registry,
             snapshots,
+            control: Arc::default(),
         };
+        running.start_control(&descriptors)?;
         running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
         // Whoever sees a listener sees the generation that it serves.
         running.note_generation();
@@ -157,6 +163,19 @@ impl Running {
         if let Some(Err(error)) = self.access.as_ref().map(AccessControl::reopen) {
             tracing::error!(%error, "the access log cannot be opened anew: lines go on to the old file");
         }
+    }
+
+    fn start_control(&mut self, descriptors: &Arc<Descriptors>) -> Result<(), StartError> {
+        let thread = control::start(control::Setup {
+            control: Arc::clone(&self.control),
+            snapshots: Arc::clone(&self.snapshots),
+            registry: Arc::clone(&self.registry),
+            descriptors: Arc::clone(descriptors),
+            instance: Arc::clone(&self.instance),
+            ending: Arc::clone(&self.ending),
+        });
+        self.threads.push(thread.map_err(StartError::Thread)?);
+        Ok(())
     }
 
     fn start_workers(
@@ -287,4 +306,4 @@ const COMMANDS: usize = 1024;
 const FILES_PER_WORKER: usize = 4;
 
 /// The exit code of a process whose worker is gone: not one of those with a meaning.
-const EXIT_WORKER_LOST: i32 = 70;
+pub(super) const EXIT_WORKER_LOST: i32 = 70;

@@ -345,6 +345,7 @@ impl Parts {
         self.proxy.transport().store().make_room();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             self.forget_retired();
+            // Also lets go of members as they stood before: who is idle takes no requests that would.
             let view = self.proxy.view();
             let transport = self.proxy.transport();
             let (store, lines) = (transport.store(), transport.lines());

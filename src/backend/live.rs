@@ -5,9 +5,9 @@
 //! each atomic is a number of its own and publishes no other memory. What follows from a standing is
 //! published by the swap of the snapshot.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use super::standing::OperatorWord;
+use super::standing::{Health, OperatorWord};
 
 #[derive(Debug)]
 #[repr(align(128))]
@@ -15,7 +15,7 @@ pub(super) struct Live {
     in_flight: AtomicU32,
     /// Turns owed, and in the highest bit whether the last turn was let pass.
     debt: AtomicU32,
-    healthy: AtomicBool,
+    health: AtomicU8,
     operator: AtomicU8,
 }
 
@@ -24,7 +24,7 @@ impl Default for Live {
         Self {
             in_flight: AtomicU32::new(0),
             debt: AtomicU32::new(0),
-            healthy: AtomicBool::new(true),
+            health: AtomicU8::new(Health::Well.to_bits()),
             operator: AtomicU8::new(OperatorWord::Ready.to_bits()),
         }
     }
@@ -44,12 +44,12 @@ impl Live {
         debug_assert!(before > 0, "a request ended that had not begun");
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
-        self.healthy.load(Relaxed)
+    pub(super) fn health(&self) -> Health {
+        Health::from_bits(self.health.load(Relaxed))
     }
 
-    pub(super) fn set_health(&self, healthy: bool) {
-        self.healthy.store(healthy, Relaxed);
+    pub(super) fn set_health(&self, health: Health) {
+        self.health.store(health.to_bits(), Relaxed);
     }
 
     pub(super) fn operator(&self) -> OperatorWord {

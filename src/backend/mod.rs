@@ -8,13 +8,14 @@
 //! *What enters*: keys from the configuration, verdicts from health, words from the operator, requests
 //! that begin. *What leaves*: numbers and standings, read by strategies, the admin API and the scrape.
 //!
-//! In reading order: [`key`] (what a backend is called), `live` (its atomics, on cache lines of their
+//! In reading order: [`key`] (what a backend is called), [`checked`] (what the last check found), `live` (its atomics, on cache lines of their
 //! own), [`secure`] (TLS with it), [`in_flight`] (the claim that ends by being dropped), [`standing`] (health's verdict and the
 //! operator's word, kept apart).
 //!
 //! Deliberately absent: weights (they belong to a generation of a pool, see `strategy::Member`),
 //! sockets and connections (each worker keeps its own), HTTP, clocks, and any decision.
 
+pub mod checked;
 pub mod in_flight;
 pub mod key;
 mod live;
@@ -22,12 +23,13 @@ pub mod secure;
 pub mod standing;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+pub use checked::LastCheck;
 pub use in_flight::InFlight;
 pub use key::{Address, BackendKey, BackendTag};
 pub use secure::Secure;
-pub use standing::{OperatorWord, Standing};
+pub use standing::{Health, OperatorWord, Standing};
 
 pub use crate::telemetry::meters::BackendMeters;
 use live::Live;
@@ -41,6 +43,7 @@ pub struct Backend {
     number: u32,
     live: Live,
     meters: Arc<BackendMeters>,
+    last_check: Mutex<Option<LastCheck>>,
 }
 
 impl Backend {
@@ -52,6 +55,7 @@ impl Backend {
             number,
             live: Live::default(),
             meters,
+            last_check: Mutex::new(None),
         })
     }
 
@@ -88,12 +92,12 @@ impl Backend {
 
     /// Health's verdict and the operator's word, joined.
     pub fn standing(&self) -> Standing {
-        Standing::of(self.is_healthy(), self.operator())
+        Standing::of(self.health(), self.operator())
     }
 
-    /// Health's verdict alone; `true` until health has said otherwise.
-    pub fn is_healthy(&self) -> bool {
-        self.live.is_healthy()
+    /// Health's verdict alone; [`Health::Well`] until health has said otherwise.
+    pub fn health(&self) -> Health {
+        self.live.health()
     }
 
     /// The operator's word alone.
@@ -102,8 +106,24 @@ impl Backend {
     }
 
     /// Records health's verdict. The pool's members must be rebuilt for it to take effect on picks.
-    pub fn set_health(&self, healthy: bool) {
-        self.live.set_health(healthy);
+    pub fn set_health(&self, health: Health) {
+        self.live.set_health(health);
+    }
+
+    /// What the last check found, if there was one.
+    pub fn last_check(&self) -> Option<LastCheck> {
+        *self.checks()
+    }
+
+    /// Records a check; `None` when it is checked no more.
+    pub fn note_check(&self, check: Option<LastCheck>) {
+        *self.checks() = check;
+    }
+
+    fn checks(&self) -> std::sync::MutexGuard<'_, Option<LastCheck>> {
+        self.last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records the operator's word. The pool's members must be rebuilt for it to take effect on picks.
@@ -187,12 +207,12 @@ mod tests {
     fn a_new_backend_is_ready_and_words_do_not_erase_verdicts() {
         let backend = backend();
         assert_eq!(backend.standing(), Standing::Ready);
-        backend.set_health(false);
+        backend.set_health(Health::Failing);
         backend.set_operator(OperatorWord::Maintenance);
         assert_eq!(backend.standing(), Standing::Maintenance);
         backend.set_operator(OperatorWord::Ready);
         assert_eq!(backend.standing(), Standing::Failing);
-        backend.set_health(true);
+        backend.set_health(Health::Well);
         assert_eq!(backend.standing(), Standing::Ready);
     }
 

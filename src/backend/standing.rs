@@ -18,6 +18,18 @@ pub enum Standing {
     Ready,
 }
 
+/// Health's verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It does not answer as it should.
+    Failing,
+    /// Nobody knows yet, and it is out until somebody does; never taken for one of those that could serve.
+    Unproven,
+    /// It answers, or nobody asks.
+    #[default]
+    Well,
+}
+
 /// What the operator wants of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OperatorWord {
@@ -33,12 +45,14 @@ pub enum OperatorWord {
 impl Standing {
     /// Joins the two. Maintenance is said first, since nobody need care about its health; failing
     /// before draining, since a draining backend that fails must not be given even its bound sessions.
-    pub fn of(healthy: bool, word: OperatorWord) -> Self {
-        match (word, healthy) {
+    pub fn of(health: Health, word: OperatorWord) -> Self {
+        match (word, health) {
             (OperatorWord::Maintenance, _) => Self::Maintenance,
-            (OperatorWord::Draining | OperatorWord::Ready, false) => Self::Failing,
-            (OperatorWord::Draining, true) => Self::Draining,
-            (OperatorWord::Ready, true) => Self::Ready,
+            (OperatorWord::Draining | OperatorWord::Ready, Health::Failing | Health::Unproven) => {
+                Self::Failing
+            }
+            (OperatorWord::Draining, Health::Well) => Self::Draining,
+            (OperatorWord::Ready, Health::Well) => Self::Ready,
         }
     }
 
@@ -75,6 +89,25 @@ impl fmt::Display for Standing {
     }
 }
 
+impl Health {
+    pub(super) fn to_bits(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Failing => 1,
+            Self::Unproven => 2,
+        }
+    }
+
+    /// Reads what [`Health::to_bits`] wrote; nothing else is ever stored.
+    pub(super) fn from_bits(bits: u8) -> Self {
+        match bits {
+            1 => Self::Failing,
+            2 => Self::Unproven,
+            _ => Self::Well,
+        }
+    }
+}
+
 impl OperatorWord {
     pub(super) fn to_bits(self) -> u8 {
         match self {
@@ -101,12 +134,24 @@ mod tests {
     #[test]
     fn the_two_are_joined_with_the_graver_first() {
         use OperatorWord::{Draining, Maintenance, Ready};
-        assert_eq!(Standing::of(true, Ready), Standing::Ready);
-        assert_eq!(Standing::of(false, Ready), Standing::Failing);
-        assert_eq!(Standing::of(true, Draining), Standing::Draining);
-        assert_eq!(Standing::of(false, Draining), Standing::Failing);
-        assert_eq!(Standing::of(true, Maintenance), Standing::Maintenance);
-        assert_eq!(Standing::of(false, Maintenance), Standing::Maintenance);
+        assert_eq!(Standing::of(Health::Well, Ready), Standing::Ready);
+        assert_eq!(Standing::of(Health::Well, Draining), Standing::Draining);
+        assert_eq!(
+            Standing::of(Health::Well, Maintenance),
+            Standing::Maintenance
+        );
+        for health in [Health::Failing, Health::Unproven] {
+            assert_eq!(Standing::of(health, Ready), Standing::Failing);
+            assert_eq!(Standing::of(health, Draining), Standing::Failing);
+            assert_eq!(Standing::of(health, Maintenance), Standing::Maintenance);
+        }
+    }
+
+    #[test]
+    fn verdicts_read_back() {
+        for health in [Health::Failing, Health::Unproven, Health::Well] {
+            assert_eq!(Health::from_bits(health.to_bits()), health);
+        }
     }
 
     #[test]

@@ -364,10 +364,10 @@ mod tests {
 
     #[test]
     fn planned_keys_are_called_planned() {
-        let (_, problems) = parsed("[pools.a.health]\npath = \"/\"\n[admin]\ntoken_file = \"t\"\n");
+        let (_, problems) = parsed("[admin.tls]\npath = \"/\"\n[admin]\ntoken_file = \"t\"\n");
         assert_eq!(problems.len(), 2);
         assert!(
-            problems[0].starts_with("a.toml:1:10: `health` is not supported yet"),
+            problems[0].starts_with("a.toml:1:8: `tls` is not supported yet"),
             "{}",
             problems[0]
         );

@@ -26,7 +26,7 @@ impl Budget {
 
     /// Retries that may be under way at once with so many requests in flight; `percent` of 0 allows none.
     #[must_use]
-    pub fn most(percent: u32, in_flight: u32) -> u32 {
+    pub fn most(percent: u8, in_flight: u32) -> u32 {
         if percent == 0 {
             return 0;
         }
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     /// A place for one more retry, if there is one.
-    pub fn permit(&self, percent: u32, in_flight: u32) -> Option<Permit<'_>> {
+    pub fn permit(&self, percent: u8, in_flight: u32) -> Option<Permit<'_>> {
         let most = Self::most(percent, in_flight);
         let one_more = |active| (active < most).then_some(active + 1);
         let granted = self.active.fetch_update(Relaxed, Relaxed, one_more);
@@ -95,7 +95,7 @@ mod tests {
 
     /// A pool in simulated time: so many requests arrive at each tick, and each attempt takes `service` ticks.
     struct Pool {
-        percent: u32,
+        percent: u8,
         service: u64,
         /// Attempts under way: when each ends, and whether it is a retry.
         under_way: VecDeque<(u64, bool)>,
@@ -138,7 +138,7 @@ mod tests {
         /// When everything fails, retries are no more than their share of all attempts, or the few at once.
         #[test]
         fn an_outage_adds_no_more_than_its_share(
-            percent in 0_u32..=100, arrivals in 0_u32..40, service in 1_u64..20,
+            percent in 0_u8..=100, arrivals in 0_u32..40, service in 1_u64..20,
         ) {
             let mut pool = Pool { percent, service, under_way: VecDeque::new() };
             let (retries, requests) = pool.play(0, 200, arrivals, true);
@@ -160,7 +160,7 @@ mod tests {
         /// what is given back can be had again.
         #[test]
         fn it_grants_exactly_its_share(
-            percent in 1_u32..=100, steps in prop::collection::vec((any::<bool>(), 0_u32..200), 1..200),
+            percent in 1_u8..=100, steps in prop::collection::vec((any::<bool>(), 0_u32..200), 1..200),
         ) {
             let budget = Budget::default();
             let mut held = Vec::new();

@@ -11,9 +11,10 @@ use rustls_pki_types::ServerName;
 
 use super::tls::Certificate;
 use crate::backend::Address;
+use crate::health::Policy;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
-use crate::strategy::{Spec, StickySpec};
+use crate::strategy::{PanicThreshold, Spec, StickySpec};
 
 /// A named group of backends.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,10 @@ pub struct Pool {
     pub style: RequestStyle,
     /// What is sent again.
     pub retry: Retry,
+    /// How its backends are checked, if they are.
+    pub health: Option<Arc<Policy>>,
+    /// The share of backends that must be well for health to be asked for.
+    pub panic_threshold: PanicThreshold,
 }
 
 /// What is sent again, and how often.
@@ -44,7 +49,7 @@ pub struct Retry {
     /// Attempts that may reach a backend, the first included.
     pub attempts: u32,
     /// Retries at once, in per cent of the requests in flight.
-    pub budget: u32,
+    pub budget: u8,
     /// After which failures.
     pub on: RetryOn,
     /// From one attempt's request sent to its response's head; absent if an attempt may take as long as the response.

@@ -77,7 +77,9 @@ impl Failure {
             | Cause::TooManyConnections
             | Cause::VersionUnsupported => Side::Client,
             Cause::DescriptorsExhausted | Cause::LoopDetected | Cause::NoBackend => Side::Forecourt,
-            Cause::BodyOverrun
+            Cause::BadBody
+            | Cause::BadStatus
+            | Cause::BodyOverrun
             | Cause::BodyTimeout
             | Cause::BodyTruncated
             | Cause::Closed
@@ -138,7 +140,9 @@ pub fn status(cause: Cause) -> StatusCode {
         Cause::ConnectTimeout | Cause::ResponseTimeout | Cause::BodyTimeout => {
             StatusCode::GATEWAY_TIMEOUT
         }
-        Cause::BodyOverrun
+        Cause::BadBody
+        | Cause::BadStatus
+        | Cause::BodyOverrun
         | Cause::BodyTruncated
         | Cause::Closed
         | Cause::ConnectFailed

@@ -55,7 +55,9 @@ pub fn code(cause: Cause) -> Code {
         | Cause::Protocol
         | Cause::ProxyProtocol
         | Cause::VersionUnsupported => Code::Internal,
-        Cause::BodyTruncated
+        Cause::BadBody
+        | Cause::BadStatus
+        | Cause::BodyTruncated
         | Cause::Closed
         | Cause::ConnectFailed
         | Cause::ConnectRefused

@@ -134,6 +134,7 @@ fn note_attempt(
     let reason = match bound {
         _ if !is_first => PickReason::Retry,
         Some(bound) if bound == slot => PickReason::Sticky,
+        Some(_) | None if pool.members.are_in_panic() => PickReason::Panic,
         Some(_) | None => PickReason::Strategy,
     };
     let cells = pool.backend(slot).meters().at(x.worker.id());

@@ -3,13 +3,15 @@
 //! A plan that exists is right, so this cannot fail. It runs on the control thread, off the path; what a
 //! request needs is worked out here once: eligible members, tables of the strategies, meters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::pool::Pool;
 use super::registry::{Registry, RouteMeterTable};
 use super::secure::Settings;
 use super::{Alive, Snapshot};
-use crate::backend::{BackendKey, Secure};
+use crate::backend::{Backend, BackendKey, Health, Secure};
+use crate::health::Initial;
 use crate::plan::pool::{PoolTimeouts, PoolTls};
 use crate::plan::{self, Plan};
 use crate::route::RouteTable;
@@ -35,7 +37,7 @@ impl Snapshot {
             .collect();
         Self {
             generation,
-            routes,
+            routes: Arc::new(routes),
             pools: plan
                 .pools
                 .iter()
@@ -46,11 +48,76 @@ impl Snapshot {
                 .iter()
                 .map(|listener| registry.listener_meters(listener))
                 .collect(),
-            route_meters: RouteMeterTable::new(registry, listener_names, route_names),
+            route_meters: Arc::new(RouteMeterTable::new(registry, listener_names, route_names)),
             plan,
-            _alive: Alive::new(&registry.alive),
+            _alive: Arc::new(Alive::new(&registry.alive)),
         }
     }
+
+    /// The same configuration, with the members of these pools as they stand now. All else is shared.
+    #[must_use]
+    pub fn anew(&self, changed: &BTreeSet<Arc<str>>, registry: &Registry) -> Self {
+        let pools = self.pools.iter().zip(&self.plan.pools);
+        let pools = pools.map(|(pool, plan)| {
+            if changed.contains(&pool.name) {
+                Arc::new(pool_anew(pool, plan, registry))
+            } else {
+                Arc::clone(pool)
+            }
+        });
+        Self {
+            generation: self.generation,
+            plan: Arc::clone(&self.plan),
+            routes: Arc::clone(&self.routes),
+            pools: pools.collect(),
+            listener_meters: Arc::clone(&self.listener_meters),
+            route_meters: Arc::clone(&self.route_meters),
+            _alive: Arc::clone(&self._alive),
+        }
+    }
+}
+
+fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
+    let members = pool.members.anew();
+    Pool {
+        name: Arc::clone(&pool.name),
+        strategy: strategy_of(plan, &members, registry),
+        members,
+        sticky: pool.sticky.clone(),
+        timeouts: pool.timeouts,
+        protocol: pool.protocol,
+        tls: pool.tls.clone(),
+        style: pool.style,
+        retry: pool.retry.clone(),
+        budget: Arc::clone(&pool.budget),
+        meters: Arc::clone(&pool.meters),
+    }
+}
+
+fn strategy_of(plan: &plan::Pool, members: &Members, registry: &Registry) -> Arc<dyn Strategy> {
+    let plain = strategy::build(&plan.strategy, members, registry.cursor(&plan.name));
+    if plan.sticky.is_some() {
+        Arc::new(Sticky::new(plain))
+    } else {
+        plain
+    }
+}
+
+/// The backend of that name, with the health that the pool's plan gives it.
+fn adopt(key: BackendKey, plan: &plan::Pool, registry: &Registry) -> Arc<Backend> {
+    let (backend, is_new) = registry.adopt(key);
+    match &plan.health {
+        // Whoever is checked no more is as well as whoever never was.
+        None if backend.health() != Health::Well => {
+            backend.set_health(Health::Well);
+            backend.note_check(None);
+        }
+        Some(policy) if is_new && policy.initial == Initial::Down => {
+            backend.set_health(Health::Unproven);
+        }
+        None | Some(_) => {}
+    }
+    backend
 }
 
 fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
@@ -61,7 +128,7 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
             address: backend.address.clone(),
         };
         Member {
-            backend: registry.adopt(key),
+            backend: adopt(key, plan, registry),
             id: Arc::clone(&backend.id),
             weight: backend.weight,
             placement: placement::hash_id(&backend.id),
@@ -73,17 +140,12 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         .sticky
         .as_ref()
         .map(|spec| strategy::ticket::former_tags(spec, &plan.name, &members));
-    let members = Members::new(members).with_former_tags(former.unwrap_or_default());
-    let plain = strategy::build(&plan.strategy, &members, registry.cursor(&plan.name));
-    let strategy: Arc<dyn Strategy> = if plan.sticky.is_some() {
-        Arc::new(Sticky::new(plain))
-    } else {
-        plain
-    };
+    let members = Members::with_threshold(members, plan.panic_threshold)
+        .with_former_tags(former.unwrap_or_default());
     Pool {
         name: Arc::clone(&plan.name),
+        strategy: strategy_of(plan, &members, registry),
         members,
-        strategy,
         sticky: plan.sticky.clone(),
         timeouts: PoolTimeouts {
             response: plan
@@ -104,7 +166,7 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
 }
 
 /// TLS with each backend of a pool.
-fn secure(plan: &plan::Pool, tls: &Arc<PoolTls>, registry: &Registry) -> Box<[Arc<Secure>]> {
+fn secure(plan: &plan::Pool, tls: &Arc<PoolTls>, registry: &Registry) -> Arc<[Arc<Secure>]> {
     // A plan with TLS has a name for each of them.
     let names = plan.backends.iter().filter_map(|backend| {
         let key = BackendKey {

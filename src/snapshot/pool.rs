@@ -24,7 +24,7 @@ pub struct Pool {
     /// What is spoken with its backends.
     pub protocol: Protocol,
     /// TLS with each of its members, in their order; absent if it is not spoken.
-    pub(super) tls: Option<Box<[Arc<Secure>]>>,
+    pub(super) tls: Option<Arc<[Arc<Secure>]>>,
     /// How requests look to its backends.
     pub style: RequestStyle,
     /// What is sent again.

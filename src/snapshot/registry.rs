@@ -55,12 +55,15 @@ impl Registry {
         }
     }
 
-    /// The backend of that name, living or new.
-    pub fn adopt(&self, key: BackendKey) -> Arc<Backend> {
-        self.backends.adopt(key.clone(), || {
+    /// The backend of that name, living or new, and whether it is new.
+    pub fn adopt(&self, key: BackendKey) -> (Arc<Backend>, bool) {
+        let mut is_new = false;
+        let backend = self.backends.adopt(key.clone(), || {
+            is_new = true;
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             Backend::new(key, number, Arc::new(BackendMeters::new(self.workers)))
-        })
+        });
+        (backend, is_new)
     }
 
     /// How many generations somebody still holds.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, BackendTag};
+use crate::backend::{Backend, BackendTag, Health, OperatorWord};
 
 /// The index of a member in one generation of a pool. Means nothing in another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +36,14 @@ pub struct Members {
     tags: Vec<(BackendTag, Slot)>,
     total_weight: u64,
     equal_weights: bool,
+    threshold: PanicThreshold,
+    in_panic: bool,
 }
+
+/// The least share of members that must be well, in percent of those that the operator wants; below it health is not
+/// asked for, for the few that are left would fall too. 0: health is always asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PanicThreshold(pub u8);
 
 impl Members {
     /// Takes the members as they are now: those that stand ready and have a weight are eligible.
@@ -44,16 +51,26 @@ impl Members {
     /// # Panics
     /// With more than `u32::MAX` members.
     pub fn new(all: Vec<Member>) -> Self {
+        Self::with_threshold(all, PanicThreshold::default())
+    }
+
+    /// The same; and when fewer than `threshold` are well, all that the operator wants are eligible, well or not. Whoever
+    /// is unproven counts neither way.
+    ///
+    /// # Panics
+    /// With more than `u32::MAX` members.
+    pub fn with_threshold(all: Vec<Member>, threshold: PanicThreshold) -> Self {
         let slots = 0..u32::try_from(all.len())
             .expect("a pool of four thousand million members does not fit in memory");
-        let eligible: Box<[Slot]> = slots
-            .clone()
-            .map(Slot)
-            .filter(|slot| {
-                let member = &all[slot.0 as usize];
-                member.weight > 0 && member.backend.standing().takes_new()
-            })
-            .collect();
+        let slots_of = |may: &dyn Fn(&Member) -> bool| -> Box<[Slot]> {
+            let has_weight = |slot: &Slot| all[slot.0 as usize].weight > 0;
+            let slots = slots.clone().map(Slot).filter(has_weight);
+            slots.filter(|slot| may(&all[slot.0 as usize])).collect()
+        };
+        let wanted = slots_of(&is_wanted);
+        let ready = slots_of(&|member| member.backend.standing().takes_new());
+        let in_panic = threshold.is_reached(ready.len(), wanted.len());
+        let eligible = if in_panic { wanted } else { ready };
         let weights = || eligible.iter().map(|slot| all[slot.0 as usize].weight);
         let total_weight = weights().map(u64::from).sum();
         let equal_weights = weights().min() == weights().max();
@@ -66,9 +83,24 @@ impl Members {
             eligible,
             total_weight,
             equal_weights,
+            threshold,
+            in_panic,
         };
         members.sort_tags();
         members
+    }
+
+    /// The same members as they stand now.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let mut members = Self::with_threshold(self.all.to_vec(), self.threshold);
+        members.tags.clone_from(&self.tags);
+        members
+    }
+
+    /// Whether so few are well that health is not asked for.
+    pub fn are_in_panic(&self) -> bool {
+        self.in_panic
     }
 
     /// Adds the tags by which cookies of earlier keys call the members ([`super::ticket::former_tags`]),
@@ -147,6 +179,19 @@ impl Members {
 
     fn sort_tags(&mut self) {
         self.tags.sort_by_key(|(tag, _)| *tag);
+    }
+}
+
+/// Whether the operator wants it to take what comes, and somebody knows how it does.
+fn is_wanted(member: &Member) -> bool {
+    let wanted = member.backend.operator() == OperatorWord::Ready;
+    wanted && member.backend.health() != Health::Unproven
+}
+
+impl PanicThreshold {
+    fn is_reached(self, ready: usize, wanted: usize) -> bool {
+        // Fewer than 2^32 members: no overflow in 64 bits.
+        (ready as u64) * 100 < (wanted as u64) * u64::from(self.0)
     }
 }
 

@@ -48,7 +48,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use cursor::Cursor;
-pub use members::{Member, Members, Slot};
+pub use members::{Member, Members, PanicThreshold, Slot};
 pub use placement::AddressKey;
 pub use spec::{SameSite, Spec, StickyKey, StickyKeyError, StickySpec};
 pub use sticky::Sticky;

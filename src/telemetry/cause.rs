@@ -127,6 +127,12 @@ causes! {
     BodyTimeout "body-timeout":
         "the backend stopped sending its response body",
         "find out why it stalls, or raise `timeouts.body` of the listener";
+    BadStatus "bad-status":
+        "the backend answered a health check with a status that is not among those expected (for gRPC: not SERVING)",
+        "look into the backend's log; correct `path` or `expected` under `health` of the pool if it is well";
+    BadBody "bad-body":
+        "the backend answered a health check without the text that is expected in the first 64 KiB of the body",
+        "look at what it answers; correct `body` under `health` of the pool if it is well";
 }
 
 impl Cause {
@@ -176,6 +182,8 @@ mod tests {
                 "body-truncated",
                 "body-overrun",
                 "body-timeout",
+                "bad-status",
+                "bad-body",
             ]
         );
         assert!(Cause::Reset.is_of_backend() && !Cause::ClientAborted.is_of_backend());

@@ -122,6 +122,8 @@ metrics! {
         "Lines of the access log that were lost because the target was too slow or failed.");
     LOG_WRITE_ERRORS = facade("forecourt_log_write_errors_total", Counter, [],
         "Writes to the target of the access log that failed.");
+    POOL_PANIC = cells("forecourt_pool_panic", Gauge, ["pool"],
+        "Whether so few backends of the pool are well that requests go to all of them (1) or not (0).");
     REFUSED = cells("forecourt_refused_total", Counter, ["listener", "cause"],
         "Requests and connections that a limit or rule refused or cut for what the client did, by cause.");
     REQUEST_DURATION = cells("forecourt_request_duration_seconds", Histogram, ["listener", "route"],

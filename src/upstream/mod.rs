@@ -7,7 +7,8 @@
 //!
 //! In reading order: `store` (idle connections of one worker), with `habit` (how long a backend keeps them), [`connect`] (new ones), `tls` (the same with TLS),
 //! `connection` (one connection and its counts), `upload` (a request's body on its way), `response` (the
-//! response's body), `recall` (responses that nobody wants after all), `h1` (an exchange), `h2` (the same over a connection that many share).
+//! response's body), `recall` (responses that nobody wants after all), `h1` (an exchange), `h2` (the same over a connection that many
+//! share), [`probe`] (a check of a backend, over a connection of its own).
 //!
 //! Deliberately absent: clients, routes, strategies, retries. What an error means is `proxy`'s to decide.
 
@@ -16,6 +17,7 @@ mod connection;
 mod h1;
 mod h2;
 mod habit;
+pub mod probe;
 mod recall;
 mod response;
 mod store;

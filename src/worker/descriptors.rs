@@ -34,6 +34,11 @@ impl Descriptors {
         })
     }
 
+    /// How many there are in all.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// Whether there is none left, or somebody waits for the next one.
     pub fn are_short(&self) -> bool {
         self.held.load(Ordering::Relaxed) >= self.most || self.are_awaited()

@@ -12,6 +12,7 @@ mod failure;
 mod grpc;
 mod h2;
 mod harness;
+mod health;
 mod hostile;
 mod limits;
 mod metrics;

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
 //! [`process`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
-//! [`page`], [`pool`] with [`pool_tls`], [`sticky`]; here what goes over all files: names and addresses that
+//! [`page`], [`pool`] with [`pool_tls`], [`sticky`], [`health`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
@@ -15,6 +15,7 @@ mod action;
 mod address;
 mod conditions;
 mod fields;
+mod health;
 mod listener;
 mod page;
 mod pool;

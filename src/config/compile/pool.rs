@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::address::{self, BackendAddress, Example};
+use super::health;
 use super::pool_tls::{self, ServerNames};
 use super::retry;
 use super::scope::{Given, Zero, unknown_word};
@@ -16,7 +17,7 @@ use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
-use crate::strategy::Spec;
+use crate::strategy::{PanicThreshold, Spec};
 
 /// Compiles a pool. `names` gets the places of names that were resolved.
 pub(super) fn pool<'a>(
@@ -42,6 +43,12 @@ pub(super) fn pool<'a>(
             .map(Arc::new),
         style: style(given),
         retry: retry::retry(scope.get("retry", &value.retry)),
+        health: health::health(given).map(Arc::new),
+        panic_threshold: PanicThreshold(scope.percent(
+            "panic_threshold",
+            &value.panic_threshold,
+            raw::PANIC_THRESHOLD,
+        )),
     }
 }
 

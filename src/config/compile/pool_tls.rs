@@ -14,6 +14,7 @@ use super::tls;
 use crate::backend::Address;
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
+use crate::config::raw::loose::Loose;
 use crate::config::raw::pool as raw;
 use crate::plan::pool::{PoolTls, Protocol};
 use crate::plan::tls::Certificate;
@@ -38,6 +39,19 @@ pub(super) fn protocol(given: &Given<'_, raw::Pool>) -> Protocol {
         written.report(Finding::error(what).help(help));
     }
     Protocol::default()
+}
+
+/// What is spoken, without a word on whether it fits.
+pub(super) fn spoken(given: &Given<'_, raw::Pool>) -> Protocol {
+    let written = given.value.protocol.as_ref();
+    let word = written.and_then(|written| match written.get_ref() {
+        Loose::Right(word) => Some(word.as_str()),
+        Loose::Wrong(_) => None,
+    });
+    Protocol::ALL
+        .into_iter()
+        .find(|protocol| word == Some(protocol.as_str()))
+        .unwrap_or_default()
 }
 
 /// Compiles the TLS settings of a pool; nothing comes out if something is wrong with them.

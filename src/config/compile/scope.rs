@@ -190,7 +190,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A share in per cent, or the default.
-    pub(super) fn percent(&self, key: &str, field: &'a Field<String>, default: u32) -> u32 {
+    pub(super) fn percent(&self, key: &str, field: &'a Field<String>, default: u8) -> u8 {
         let Some(given) = self.quantity(key, field, &PERCENT) else {
             return default;
         };
@@ -402,6 +402,11 @@ const DURATION: Quantity = Quantity {
     help: "a duration is a whole number and a unit, in quotes: \"250ms\", \"30s\", \"5m\", \"2h\" or \"1d\"",
 };
 
+const PERCENT: Quantity = Quantity {
+    name: "a share",
+    help: "a share is a whole number from 0 to 100 and a percent sign, in quotes: \"50%\"",
+};
+
 const SIZE: Quantity = Quantity {
     name: "a size",
     help: "a size is a whole number and a unit, in quotes: \"512B\", \"16KiB\", \"8MiB\" or \"1GiB\"",
@@ -410,9 +415,4 @@ const SIZE: Quantity = Quantity {
 const RATE: Quantity = Quantity {
     name: "a rate",
     help: "a rate is a whole number, a unit and \"/s\", in quotes: \"500B/s\" or \"16KiB/s\"; \"0\" for none",
-};
-
-const PERCENT: Quantity = Quantity {
-    name: "a share",
-    help: "a share is a whole number from 0 to 100 and a per cent sign, in quotes: \"20%\"",
 };

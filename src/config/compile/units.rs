@@ -73,9 +73,9 @@ pub(super) fn rate(text: &str) -> Result<u64, UnitError> {
 }
 
 /// Reads `"20%"`, from 0 to 100.
-pub(super) fn percent(text: &str) -> Result<u32, UnitError> {
+pub(super) fn percent(text: &str) -> Result<u8, UnitError> {
     let (number, unit) = split(text)?;
-    match (unit, u32::try_from(number)) {
+    match (unit, u8::try_from(number)) {
         ("%", Ok(percent)) if percent <= 100 => Ok(percent),
         ("%", _) => Err(UnitError::TooMuch(text.to_owned())),
         ("", _) => Err(UnitError::NoUnit(text.to_owned())),

@@ -105,6 +105,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
             fields_of::<pool::Secret>()
         }
         ["pools", _, "retry"] => fields_of::<pool::Retry>(),
+        ["pools", _, "health"] => fields_of::<pool::Health>(),
         ["pools", _, "timeouts"] => fields_of::<pool::Timeouts>(),
         ["pools", _, "tls"] => fields_of::<pool::Tls>(),
         _ => &[],
@@ -116,10 +117,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
 /// Such a key is refused like an unknown one, for a setting that is ignored is a promise that is broken;
 /// but the operator should read that the spelling is right.
 pub(crate) fn is_for_later(path: &[&str]) -> bool {
-    matches!(
-        path,
-        ["admin", "token_file" | "tls"] | ["pools", _, "health"]
-    )
+    matches!(path, ["admin", "token_file" | "tls"])
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(crate) struct Pool {
     pub(crate) forwarded: Field<String>,
     pub(crate) via: Field<bool>,
     pub(crate) retry: Field<Retry>,
+    pub(crate) health: Field<Health>,
+    pub(crate) panic_threshold: Field<String>,
 }
 
 /// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
@@ -88,7 +90,28 @@ pub(crate) struct Retry {
     pub(crate) replay_buffer: Field<String>,
 }
 
-tables!(Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry,);
+/// How its backends are checked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Health {
+    pub(crate) check: Field<String>,
+    pub(crate) path: Field<String>,
+    pub(crate) host: Field<String>,
+    pub(crate) method: Field<String>,
+    pub(crate) expected: Field<List<String>>,
+    pub(crate) body: Field<String>,
+    pub(crate) service: Field<String>,
+    pub(crate) interval: Field<String>,
+    pub(crate) fast_interval: Field<String>,
+    pub(crate) timeout: Field<String>,
+    pub(crate) rise: Field<i64>,
+    pub(crate) fall: Field<i64>,
+    pub(crate) initial: Field<String>,
+}
+
+tables!(
+    Health, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry,
+);
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.
 pub(crate) const STRATEGY: &str = "round-robin";
@@ -104,6 +127,21 @@ pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// RFC 9110 section 7.6.3 demands it of a gateway, and it is how a balancer among its own backends is found.
 pub(crate) const VIA: bool = true;
+/// A dead backend is out after some five seconds, and a check a second or two is no load for anybody.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Whoever takes longer to say that it is well, is not.
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// The part of the interval after which a doubt is followed up.
+pub(crate) const CHECK_FAST_PART: u32 = 4;
+/// One good answer may be luck.
+pub(crate) const RISE: u32 = 2;
+/// One bad answer may be a lost packet, two a pause of the garbage collector.
+pub(crate) const FALL: u32 = 3;
+/// Beyond this a verdict takes minutes.
+pub(crate) const IN_ROW_MOST: i64 = 1000;
+/// When most of a pool seems to be down it is often the check, or the network between, that is; and the few that are left
+/// would fall under the load of all.
+pub(crate) const PANIC_THRESHOLD: u8 = 50;
 /// TLS that anybody can pretend to hides from those who only listen.
 pub(crate) const VERIFY: bool = true;
 /// Longer than applications let a WebSocket be silent, which ping each other every minute or so.
@@ -113,6 +151,6 @@ pub(crate) const RETRY_ATTEMPTS: u32 = 2;
 /// As many as a request can remember to have tried.
 pub(crate) const RETRY_ATTEMPTS_MOST: i64 = 15;
 /// Envoy's, and linkerd's: enough for one of five backends to fail, too little to make an outage of it.
-pub(crate) const RETRY_BUDGET: u32 = 20;
+pub(crate) const RETRY_BUDGET: u8 = 20;
 /// A mebibyte for each request in flight is more than anybody should hold.
 pub(crate) const REPLAY_BUFFER_MOST: u64 = 1 << 20;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::retry;
 use super::{Change, Lines, Pair, Subject, duration_text, matched};
+use crate::health::{Check, HttpCheck, Policy};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
 use crate::plan::pool::{BackendPlan, PoolTimeouts, PoolTls, RequestStyle};
-use crate::strategy::{Spec, StickySpec};
+use crate::strategy::{PanicThreshold, Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
     for (name, pair) in matched(old, new, |pool| &pool.name) {
@@ -57,6 +58,66 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
     tls(old.tls.as_deref(), new.tls.as_deref(), lines);
     style(old.style, new.style, lines);
     retry::retry(&old.retry, &new.retry, lines);
+    health(old.health.as_deref(), new.health.as_deref(), lines);
+    let share = |threshold: &PanicThreshold| format!("{}%", threshold.0);
+    lines.compare(
+        "panic_threshold",
+        &old.panic_threshold,
+        &new.panic_threshold,
+        share,
+    );
+}
+
+fn health(old: Option<&Policy>, new: Option<&Policy>, lines: &mut Lines<'_>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (None, Some(new)) => return lines.say(format!("health added: {}", check_text(&new.check))),
+        (Some(_), None) => return lines.say("health removed: all backends count as well"),
+        (Some(old), Some(new)) => (old, new),
+    };
+    let Policy {
+        check,
+        interval,
+        fast_interval,
+        timeout,
+        rise,
+        fall,
+        initial,
+    } = old;
+    lines.compare("health", check, &new.check, check_text);
+    lines.durations([
+        ("health.interval", *interval, new.interval),
+        ("health.fast_interval", *fast_interval, new.fast_interval),
+        ("health.timeout", *timeout, new.timeout),
+    ]);
+    lines.compare("health.rise", rise, &new.rise, u32::to_string);
+    lines.compare("health.fall", fall, &new.fall, u32::to_string);
+    lines.compare("health.initial", initial, &new.initial, |initial| {
+        initial.as_str().to_owned()
+    });
+}
+
+fn check_text(check: &Check) -> String {
+    let http = match check {
+        Check::Tcp => return "tcp".to_owned(),
+        Check::Grpc { service, .. } if service.is_empty() => return "grpc".to_owned(),
+        Check::Grpc { service, .. } => return format!("grpc {service}"),
+        Check::Http(http) => http,
+    };
+    let HttpCheck {
+        path,
+        host,
+        method,
+        expected,
+        body,
+    } = http;
+    let mut text = format!("{} {path}", method.as_str());
+    let host = host.iter().map(|host| format!(" host {host}"));
+    let body = body.iter().map(|body| format!(" with {body:?}"));
+    text.extend(host);
+    text.push_str(&format!(" for {expected}"));
+    text.extend(body);
+    text
 }
 
 fn style(old: RequestStyle, new: RequestStyle, lines: &mut Lines<'_>) {

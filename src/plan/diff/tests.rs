@@ -15,7 +15,7 @@ use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdow
 use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
-use crate::strategy::{SameSite, Spec, StickyKey, StickySpec};
+use crate::strategy::{PanicThreshold, SameSite, Spec, StickyKey, StickySpec};
 
 fn plan() -> Plan {
     Plan {
@@ -117,6 +117,8 @@ fn shop() -> Pool {
             deadline: None,
             replay_buffer: 0,
         },
+        health: None,
+        panic_threshold: PanicThreshold(50),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::proxy::Proxy;
 use crate::route::{Matcher, PathPattern};
 use crate::server::{Answer, Handler, ListenerKey, Peer, Request};
 use crate::snapshot::{Registry, Snapshot, Snapshots};
-use crate::strategy::{Spec, StickySpec};
+use crate::strategy::{PanicThreshold, Spec, StickySpec};
 use crate::telemetry::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
 use crate::telemetry::{AccessControl, WorkerId};
 use crate::upstream::Transport;
@@ -292,6 +292,8 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
             via: true,
         },
         retry,
+        health: None,
+        panic_threshold: PanicThreshold(50),
     };
     let route = Route {
         name: "all".into(),

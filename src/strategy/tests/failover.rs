@@ -3,7 +3,7 @@
 use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::backend::OperatorWord;
+use crate::backend::{Health, OperatorWord};
 
 /// What may be said of a member: health, the operator's word, weight, load, tried or not.
 fn any_member() -> impl proptest::strategy::Strategy<Value = (bool, OperatorWord, u32, usize, bool)>
@@ -33,7 +33,7 @@ proptest! {
         let mut claims = Vec::new();
         for (slot, (healthy, word, _, load, was_tried)) in (0..).map(Slot).zip(&pool) {
             let backend = &fresh.get(slot).backend;
-            backend.set_health(*healthy);
+            backend.set_health(if *healthy { Health::Well } else { Health::Failing });
             backend.set_operator(*word);
             claims.extend((0..*load).map(|_| backend.begin()));
             if *was_tried {
@@ -121,7 +121,7 @@ fn the_load_of_a_member_that_left_is_spread_by_weight() {
     for name in Spec::NAMES {
         for lost in 0..weights.len() {
             let whole = members(&weights);
-            whole.all()[lost].backend.set_health(false);
+            whole.all()[lost].backend.set_health(Health::Failing);
             let members = rebuilt(&whole);
             let served = counts(&*built(name, &members), &members, 20_000);
             let mut left = weights;
@@ -160,7 +160,7 @@ fn retries_that_come_together_are_spread() {
 #[test]
 fn a_retry_of_ip_hash_is_the_placement_without_the_lost_one() {
     let whole = members(&[1, 3, 2, 1]);
-    whole.all()[1].backend.set_health(false);
+    whole.all()[1].backend.set_health(Health::Failing);
     let rest = rebuilt(&whole);
     let (before, after) = (built("ip-hash", &whole), built("ip-hash", &rest));
     let (none, mut tried) = (Tried::new(), Tried::new());

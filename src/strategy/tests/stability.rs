@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, prop_assume, proptest};
 
 use super::*;
-use crate::backend::OperatorWord;
+use crate::backend::{Health, OperatorWord};
 
 const CLIENTS: u64 = 4_000;
 
@@ -89,7 +89,7 @@ proptest! {
         let pool = members(&weights);
         let before = placed(&pool);
         let leaver = pool.get(Slot(who.index(weights.len()) as u32));
-        leaver.backend.set_health(false);
+        leaver.backend.set_health(Health::Failing);
         let after = placed(&rebuilt(&pool));
         for (before, after) in before.iter().zip(&after) {
             let left = *before == leaver.id;
@@ -165,7 +165,7 @@ fn a_cookie_binds_while_the_member_lives() {
         backend.set_operator(OperatorWord::Maintenance);
         leaves(pinned(&rebuilt(&pool), name, &none));
         backend.set_operator(OperatorWord::Draining);
-        backend.set_health(false);
+        backend.set_health(Health::Failing);
         leaves(pinned(&rebuilt(&pool), name, &none));
     }
 }

@@ -101,6 +101,7 @@ fn full_scrape() -> Scrape {
         2_000_000_000.0,
     );
     scrape.pool("shop", &PoolMeters::new(1).total());
+    scrape.gauge(&names::POOL_PANIC, &["shop"], 0.0);
     let facade = super::super::facade::Facade::new();
     metrics::with_local_recorder(&facade, || {
         metrics::gauge!(names::CONFIG_GENERATION.name).set(1.0);

@@ -1,0 +1,143 @@
+//! The thread that looks after health: it checks backends, and has changed standings take effect.
+//!
+//! This is the far end of the seam that `snapshot` tells of: [`Snapshots::standing_changed`] may be called by whoever
+//! changes a standing, on any thread. The first call wakes this one, which rebuilds the members of the pools named
+//! and publishes them under the same generation; calls that come within [`PAUSE`] wait for the next time together, so
+//! that a rack that falls costs a few rebuilds and not one for each of its backends.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+
+use super::probes::Probes;
+use super::start::EXIT_WORKER_LOST;
+use crate::admin::Instance;
+use crate::snapshot::{Registry, Snapshot, Snapshots};
+use crate::upstream::probe;
+use crate::worker::{Descriptors, Worker};
+
+/// What reaches the thread from outside.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    changed: Notify,
+    reloaded: Notify,
+    stopped: Notify,
+}
+
+/// What the thread works with.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) control: Arc<Control>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) descriptors: Arc<Descriptors>,
+    pub(super) instance: Arc<Instance>,
+    /// How many threads have been told to end.
+    pub(super) ending: Arc<AtomicUsize>,
+}
+
+impl Control {
+    /// Says that there is a new configuration.
+    pub(super) fn reloaded(&self) {
+        self.reloaded.notify_one();
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&self) {
+        self.stopped.notify_one();
+    }
+
+    /// Waits for a new configuration. Cancel-safe.
+    pub(super) async fn reload(&self) {
+        self.reloaded.notified().await;
+    }
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// When the system gives no more threads.
+pub(super) fn start(setup: Setup) -> std::io::Result<JoinHandle<()>> {
+    let (snapshots, alarm) = (Arc::clone(&setup.snapshots), Arc::clone(&setup.control));
+    snapshots.on_change(move || alarm.changed.notify_one());
+    let thread = std::thread::Builder::new().name("control".to_owned());
+    thread.spawn(move || {
+        let ending = Arc::clone(&setup.ending);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(setup)));
+        if ending.load(Ordering::Acquire) == 0 {
+            // What is down would stay in rotation from now on, and what is back would stay out.
+            tracing::error!(
+                ?ended,
+                "nobody looks after health any more: the process ends"
+            );
+            std::process::exit(EXIT_WORKER_LOST);
+        }
+    })
+}
+
+fn run(setup: Setup) -> std::io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let worker = Worker::new(probe::WORKER, fastrand::u64(..));
+        tokio::task::spawn_local(Rc::clone(worker.wheel()).run());
+        let control = Arc::clone(&setup.control);
+        let standings = rebuild(&setup);
+        let probes = Probes::new(&setup, worker).run();
+        tokio::select! {
+            () = standings => {}
+            () = probes => {}
+            () = control.stopped.notified() => {}
+        }
+    });
+    Ok(())
+}
+
+async fn rebuild(setup: &Setup) {
+    loop {
+        setup.control.changed.notified().await;
+        let pools = setup.snapshots.changed_pools();
+        publish(&setup.snapshots, &setup.registry, &pools);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Publishes the generation of now with the members of these pools as they stand.
+fn publish(snapshots: &Snapshots, registry: &Registry, pools: &BTreeSet<Arc<str>>) {
+    if pools.is_empty() {
+        return;
+    }
+    let (last, next) = snapshots.publish(|now| now.anew(pools, registry));
+    tell_of_panics(&last, &next);
+}
+
+/// Says which pools have begun to ask for health no more, and which do again.
+pub(super) fn tell_of_panics(last: &Snapshot, next: &Snapshot) {
+    for pool in &next.pools {
+        let before = last.pools.iter().find(|before| before.name == pool.name);
+        let was = before.is_some_and(|before| before.members.are_in_panic());
+        let (is, name) = (pool.members.are_in_panic(), &pool.name);
+        let (eligible, all) = (pool.members.eligible().len(), pool.members.all().len());
+        if is && !was {
+            tracing::warn!(
+                pool = %name, eligible, backends = all,
+                "too few backends are well: requests go to all of them (panic_threshold)"
+            );
+        } else if was && !is {
+            tracing::info!(
+                pool = %name, eligible, backends = all,
+                "enough backends are well again: requests go to them alone"
+            );
+        }
+    }
+}
+
+/// From one rebuild to the next.
+const PAUSE: Duration = Duration::from_millis(10);
