@@ -98,6 +98,13 @@ impl Members {
         members
     }
 
+    /// Whether requests that a cookie binds to a member may go there.
+    pub fn takes_bound(&self, slot: Slot) -> bool {
+        let member = self.get(slot);
+        // Whoever might be picked anyway may as well keep its sessions.
+        member.backend.standing().takes_bound() || (self.in_panic && is_wanted(member))
+    }
+
     /// Whether so few are well that health is not asked for.
     pub fn are_in_panic(&self) -> bool {
         self.in_panic

@@ -1,9 +1,9 @@
 //! Stickiness, around any strategy: a request that names its member by a valid cookie goes there.
 //!
 //! A pinned member is used as long as it lives: while it drains, and with weight 0 too, which is how an
-//! operator empties it without cutting anybody's session. It is left when it fails, is taken into
-//! maintenance, has left the pool, or was tried by this very request; then the inner strategy picks as if
-//! there had been no cookie, and the data path binds anew.
+//! operator empties it without cutting anybody's session. It is left when it fails (unless so many do that
+//! health is not asked for), is taken into maintenance, has left the pool, or was tried by this very request; then the
+//! inner strategy picks as if there had been no cookie, and the data path binds anew.
 
 use std::sync::Arc;
 
@@ -25,8 +25,7 @@ impl Sticky {
     /// whether a pick was the cookie's compares the two.
     pub fn bound(members: &Members, cx: &PickContext<'_>) -> Option<Slot> {
         let slot = members.by_tag(cx.pin?)?;
-        let usable = members.get(slot).backend.standing().takes_bound() && !cx.tried.contains(slot);
-        usable.then_some(slot)
+        (members.takes_bound(slot) && !cx.tried.contains(slot)).then_some(slot)
     }
 }
 

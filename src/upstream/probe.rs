@@ -245,7 +245,8 @@ async fn more(
             Ok(None) => return Poll::Ready(Ok(false)),
             Ok(Some(Piece::Trailers(head))) => {
                 trailers(head);
-                return Poll::Ready(Ok(true));
+                // Nothing but the end follows.
+                return Poll::Ready(Ok(false));
             }
             Ok(Some(Piece::Data(bytes))) => {
                 let room = most.saturating_sub(into.len());

@@ -56,6 +56,38 @@ proptest! {
         }
     }
 
+    /// Below the threshold all that the operator wants are eligible, at it or above only those that are well; whoever is
+    /// unproven is neither.
+    #[test]
+    fn a_panic_is_a_matter_of_shares(
+        pool in prop::collection::vec((0_u8..3, any_member()), 0..12),
+        threshold in 0_u8..=100,
+    ) {
+        let weights: Vec<u32> = pool.iter().map(|(_, member)| member.2).collect();
+        let fresh = members(&weights);
+        let health = |kind: u8| [Health::Well, Health::Failing, Health::Unproven][kind as usize];
+        for (member, (kind, (_, word, ..))) in fresh.all().iter().zip(&pool) {
+            member.backend.set_health(health(*kind));
+            member.backend.set_operator(*word);
+        }
+        let members = Members::with_threshold(fresh.all().to_vec(), PanicThreshold(threshold));
+        let slots = |may: &dyn Fn(Health) -> bool| -> Vec<Slot> {
+            let each = (0..).map(Slot).zip(&pool);
+            let wanted = each.filter(|(_, (kind, (_, word, weight, ..)))| {
+                *word == OperatorWord::Ready && *weight > 0 && may(health(*kind))
+            });
+            wanted.map(|(slot, _)| slot).collect()
+        };
+        let well = slots(&|health| health == Health::Well);
+        let wanted = slots(&|health| health != Health::Unproven);
+        let share = 100.0 * well.len() as f64 / wanted.len() as f64;
+        let panics = !wanted.is_empty() && share < f64::from(threshold);
+        prop_assert_eq!(members.are_in_panic(), panics);
+        prop_assert_eq!(members.eligible(), if panics { &wanted[..] } else { &well[..] });
+        // A rebuild of the same is the same.
+        prop_assert_eq!(members.anew().eligible(), members.eligible());
+    }
+
     /// A tried member that refuses everything: each request goes on, and those who serve in the end
     /// have shares by weight. Where turns are taken this is exact, the lost one's turns or not.
     #[test]
@@ -203,5 +235,33 @@ fn in_flight_returns_to_zero_whatever_becomes_of_requests() {
                 .all(|member| member.backend.in_flight() == 0),
             "{name}"
         );
+    }
+}
+
+/// A session is not torn from a backend for a verdict that is not believed.
+#[test]
+fn a_panic_leaves_sessions_where_they_are() {
+    let whole = members(&[1, 1, 1]);
+    for at in [0, 1] {
+        whole.all()[at].backend.set_health(Health::Failing);
+    }
+    whole.all()[1].backend.set_operator(OperatorWord::Draining);
+    let tried = Tried::new();
+    for (threshold, first) in [(0, None), (50, None), (51, Some(Slot(0)))] {
+        let members = Members::with_threshold(whole.all().to_vec(), PanicThreshold(threshold));
+        let bound = |at: usize| {
+            let pin = members.all()[at].tag;
+            Sticky::bound(
+                &members,
+                &PickContext {
+                    pin,
+                    ..request(7, &tried)
+                },
+            )
+        };
+        assert_eq!(bound(0), first, "{threshold}");
+        // The operator wants it empty, and it cannot even serve those that are bound.
+        assert_eq!(bound(1), None);
+        assert_eq!(bound(2), Some(Slot(2)));
     }
 }

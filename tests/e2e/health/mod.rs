@@ -12,7 +12,7 @@ mod rotation;
 
 use serde_json::Value;
 
-use super::harness::{Balancer, DEADLINE, Origin, pool, wait_for, wait_until};
+use super::harness::{Balancer, DEADLINE, Origin, pool, wait_until};
 
 /// The pool `shop` by round robin, checked at `/healthz` often, with these further lines under `health`.
 fn checked(origins: &[&Origin], lines: &str) -> String {

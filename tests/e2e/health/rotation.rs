@@ -1,6 +1,9 @@
 //! Out of rotation after `fall` failures, back after `rise` successes.
 
-use super::super::harness::{Balancer, Behaviour, DEADLINE, Load, LoadOrigin, Origin, wait_until};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use super::super::harness::{Balancer, Behaviour, Client, DEADLINE, Origin, Request, wait_until};
 use super::{
     FAILS, IS_WELL, answers, checked, checks, lines, metric, status, visits, wait_for_checks,
     wait_for_standing,
@@ -92,4 +95,67 @@ fn checks_are_no_requests() {
     );
     assert_eq!(check.field("host"), Some(a.address().to_string().as_str()));
     assert_eq!(check.field("x-forwarded-for"), None);
+}
+
+/// Clients that ask again and again on connections that are kept.
+#[derive(Default)]
+struct Visitors {
+    ended: AtomicBool,
+    answered: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Visitors {
+    fn visit(&self, mut client: Client) {
+        while !self.ended.load(Ordering::Relaxed) {
+            let answer = client.try_send(&Request::get("/"));
+            let good = answer.is_ok_and(|answer| answer.status == 200 && answer.is_whole());
+            let which = if good { &self.answered } else { &self.failed };
+            which.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wait_for_more(&self, count: usize) {
+        let before = self.answered.load(Ordering::Relaxed);
+        wait_until(DEADLINE, "more answers", || {
+            self.answered.load(Ordering::Relaxed) >= before + count
+        });
+    }
+}
+
+/// A backend dies under load and comes back: from when it is out nobody notices, and neither when it is in again.
+#[test]
+fn a_death_and_a_return_under_load_are_not_noticed() {
+    let [mut a, b] = ["a", "b"].map(Origin::named);
+    let balancer = Balancer::start(&checked(&[&a, &b], ""));
+    let visitors = Visitors::default();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let client = balancer.client("web");
+            scope.spawn(|| visitors.visit(client));
+        }
+        // However this ends, so do they.
+        let _end = End(&visitors);
+        visitors.wait_for_more(100);
+        a.refuse();
+        a.close_connections();
+        wait_for_standing(&balancer, &a, "failing");
+        let before = visitors.failed.load(Ordering::Relaxed);
+        let visited = visits(&a);
+        visitors.wait_for_more(500);
+        assert_eq!(visits(&a), visited);
+        a.accept_again();
+        wait_for_standing(&balancer, &a, "ready");
+        wait_until(DEADLINE, "requests to a", || visits(&a) > visited);
+        visitors.wait_for_more(100);
+        assert_eq!(visitors.failed.load(Ordering::Relaxed), before);
+    });
+}
+
+struct End<'a>(&'a Visitors);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
 }
