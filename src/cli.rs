@@ -241,7 +241,7 @@ fn table(status: &Status) -> String {
         );
         let _ = writeln!(
             out,
-            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}",
+            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  last check",
             "backend",
             "weight",
             "standing",
@@ -250,8 +250,7 @@ fn table(status: &Status) -> String {
             "5xx",
             "failures",
             "active",
-            "idle",
-            "last check"
+            "idle"
         );
         for backend in &pool.backends {
             let _ = writeln!(

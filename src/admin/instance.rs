@@ -46,7 +46,7 @@ impl Instance {
             started: SystemTime::now(),
             begun: Instant::now(),
             state: AtomicU8::new(State::Starting as u8),
-            held: AtomicBool::new(true),
+            held: AtomicBool::new(false),
             addresses: RwLock::default(),
         }
     }
@@ -54,6 +54,11 @@ impl Instance {
     /// Says that it serves.
     pub fn serving(&self) {
         self.state.store(State::Serving as u8, Ordering::Release);
+    }
+
+    /// Says that it is not ready before [`Instance::release`], even though it serves.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Release);
     }
 
     /// Says that no first verdict on a backend is waited for any more.

@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use super::control::{self, Control};
 use super::worker::{self, Command, Post, Setup};
 use crate::admin::{self, AdminError, Instance};
+use crate::health::Initial;
 use crate::listener::bind::remove;
 use crate::listener::budget::Shares;
 use crate::listener::tls::{TlsError, TlsShared};
 use crate::listener::{BindError, Bound, Budget, bind};
 use crate::plan::listener::ListenAddress;
-use crate::plan::{Listener, Plan};
+use crate::plan::{self, Listener, Plan};
 use crate::server::ListenerKey;
 use crate::snapshot::{Registry, Snapshot, Snapshots};
 use crate::telemetry::{AccessControl, Facade, LogControl, WorkerId};
@@ -100,6 +101,13 @@ impl Forecourt {
             Arc::clone(&registry),
             facade,
         ));
+        let holds = |pool: &plan::Pool| {
+            let policy = pool.health.as_ref();
+            policy.is_some_and(|policy| policy.initial == Initial::Hold)
+        };
+        if plan.pools.iter().any(holds) {
+            instance.hold();
+        }
         let admin = plan
             .admin
             .as_ref()

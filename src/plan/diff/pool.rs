@@ -115,7 +115,8 @@ fn check_text(check: &Check) -> String {
     let host = host.iter().map(|host| format!(" host {host}"));
     let body = body.iter().map(|body| format!(" with {body:?}"));
     text.extend(host);
-    text.push_str(&format!(" for {expected}"));
+    text.push_str(" for ");
+    text.push_str(&expected.to_string());
     text.extend(body);
     text
 }

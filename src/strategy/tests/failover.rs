@@ -85,7 +85,8 @@ proptest! {
         prop_assert_eq!(members.are_in_panic(), panics);
         prop_assert_eq!(members.eligible(), if panics { &wanted[..] } else { &well[..] });
         // A rebuild of the same is the same.
-        prop_assert_eq!(members.anew().eligible(), members.eligible());
+        let anew = members.anew();
+        prop_assert_eq!(anew.eligible(), members.eligible());
     }
 
     /// A tried member that refuses everything: each request goes on, and those who serve in the end

@@ -24,7 +24,7 @@ fn wait_for_finding(balancer: &Balancer, address: SocketAddr, finding: &str) {
     let begun = Instant::now();
     while begun.elapsed() < DEADLINE {
         last = status(balancer, &address.to_string())["check"].clone();
-        if last["cause"].as_str().or(last["result"].as_str()) == Some(finding) {
+        if last["cause"].as_str().or_else(|| last["result"].as_str()) == Some(finding) {
             return;
         }
         thread::park_timeout(Duration::from_millis(2));
