@@ -136,11 +136,13 @@ causes! {
 }
 
 impl Cause {
-    /// Those that a backend answers for, counted per backend: from [`Cause::ConnectRefused`] on.
+    /// Those by which a request fails that a backend answers for, counted per backend: from [`Cause::ConnectRefused`] on,
+    /// without those that only checks find.
     pub const fn of_backend() -> &'static [Self] {
         const FIRST: usize = Cause::ConnectRefused.index();
         const ALL: &[Cause] = &Cause::ALL;
-        ALL.split_at(FIRST).1
+        const OF_CHECKS: usize = Cause::BadStatus.index();
+        ALL.split_at(OF_CHECKS).0.split_at(FIRST).1
     }
 
     /// Whether a rule or limit of ours refused or cut what the client did: counted per listener.
@@ -182,10 +184,9 @@ mod tests {
                 "body-truncated",
                 "body-overrun",
                 "body-timeout",
-                "bad-status",
-                "bad-body",
             ]
         );
+        assert!(Cause::BadStatus.is_of_backend() && Cause::BadBody.is_of_backend());
         assert!(Cause::Reset.is_of_backend() && !Cause::ClientAborted.is_of_backend());
     }
 
