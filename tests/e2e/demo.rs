@@ -217,7 +217,7 @@ fn its_configuration_is_good_for_run_too() {
         let said = String::from_utf8_lossy(&checked.stdout).into_owned();
         assert_eq!(checked.status.code(), Some(0), "{said}");
         assert!(
-            said.contains("1 listeners, 3 routes, 2 pools, 8 backends"),
+            said.contains("1 listener, 3 routes, 2 pools, 8 backends"),
             "{said}"
         );
     }

@@ -267,34 +267,6 @@ pub(super) fn retry() -> Retry {
 }
 
 fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: &TempDir) -> Plan {
-    let backends = backends.iter().map(|address| BackendPlan {
-        address: address.clone(),
-        id: address.to_string().into(),
-        weight: 1,
-        server_name: None,
-    });
-    let pool = Pool {
-        name: "shop".into(),
-        strategy: Spec::RoundRobin,
-        sticky,
-        backends: backends.collect(),
-        timeouts: PoolTimeouts {
-            connect: Duration::from_secs(1),
-            response: RESPONSE,
-            idle: Duration::from_secs(60),
-            tunnel: Duration::from_secs(3600),
-        },
-        protocol: Protocol::Http1,
-        tls: None,
-        style: RequestStyle {
-            case: FieldCase::Keep,
-            forwarded: Words::XForwarded,
-            via: true,
-        },
-        retry,
-        health: None,
-        panic_threshold: PanicThreshold(50),
-    };
     let route = Route {
         name: "all".into(),
         matcher: Matcher {
@@ -326,7 +298,38 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
         },
         listeners: vec![Arc::new(listener())],
         routes: vec![route],
-        pools: vec![pool],
+        pools: vec![shop(backends, sticky, retry)],
+    }
+}
+
+fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool {
+    let backends = backends.iter().map(|address| BackendPlan {
+        address: address.clone(),
+        id: address.to_string().into(),
+        weight: 1,
+        server_name: None,
+    });
+    Pool {
+        name: "shop".into(),
+        strategy: Spec::RoundRobin,
+        sticky,
+        backends: backends.collect(),
+        timeouts: PoolTimeouts {
+            connect: Duration::from_secs(1),
+            response: RESPONSE,
+            idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
+        },
+        protocol: Protocol::Http1,
+        tls: None,
+        style: RequestStyle {
+            case: FieldCase::Keep,
+            forwarded: Words::XForwarded,
+            via: true,
+        },
+        retry,
+        health: None,
+        panic_threshold: PanicThreshold(50),
     }
 }
 

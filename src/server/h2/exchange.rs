@@ -43,7 +43,7 @@ pub(super) async fn answer<H: Handler>(
         Ok(length) => length,
         Err(cause) => {
             let answer = Rc::clone(handler).refuse(cause, head, peer, received);
-            let ended = delivery::deliver(&respond, answer, &common, &terms).await;
+            let ended = delivery::deliver(&respond, answer, common, &terms).await;
             return common.note_end(ended == delivery::Outcome::TakenBack);
         }
     };
@@ -71,7 +71,7 @@ pub(super) async fn answer<H: Handler>(
         Some(answer) if answer.tunnel.is_some() => {
             Box::pin(tunnel::carry(&respond, answer, key, (worker, &terms))).await
         }
-        Some(answer) => delivery::deliver(&respond, answer, &common, &terms).await,
+        Some(answer) => delivery::deliver(&respond, answer, common, &terms).await,
         None => delivery::Outcome::TakenBack,
     };
     common.note_end(ended == delivery::Outcome::TakenBack);
