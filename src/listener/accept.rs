@@ -112,11 +112,9 @@ impl Listening {
         loop {
             if !self.has_room(&door) {
                 self.note_pause(&door, "a limit of connections or open files is reached");
-            }
-            while !self.has_room(&door) {
                 tokio::select! {
                     () = self.retired.notified() => return self.close(&door).await,
-                    () = tokio::time::sleep(PAUSE) => {}
+                    () = self.room(&door) => {}
                 }
             }
             let accepted = tokio::select! {
@@ -128,6 +126,13 @@ impl Listening {
                 Ok(accepted) => door.take(accepted),
                 Err(error) => self.after_error(&error, &door).await,
             }
+        }
+    }
+
+    /// Waits until there is room.
+    async fn room(&self, door: &impl Door) {
+        while !self.has_room(door) {
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -152,7 +157,7 @@ impl Listening {
         let (stream, peer) = match &self.socket {
             AsyncSocket::Tcp(socket) => {
                 let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                of_tcp(stream, peer)?
+                of_tcp(stream, peer)
             }
             AsyncSocket::Unix(socket) => {
                 let (stream, _) = ready!(socket.poll_accept(cx))?;
@@ -269,7 +274,7 @@ impl AsyncSocket {
                 let (stream, peer) = SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
-                of_tcp(TcpStream::from_std(stream.into())?, peer)
+                Ok(of_tcp(TcpStream::from_std(stream.into())?, peer))
             }
             Self::Unix(socket) => {
                 let (stream, _) = SockRef::from(socket).accept()?;
@@ -280,9 +285,8 @@ impl AsyncSocket {
     }
 }
 
-fn of_tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<(Stream, Option<IpAddr>)> {
-    stream.set_nodelay(true)?;
-    Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Option<IpAddr>) {
+    (Stream::Tcp(stream), Some(peer.ip().to_canonical()))
 }
 
 /// Whether the client was gone before it was accepted.

@@ -118,7 +118,9 @@ fn tcp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<socket2::Sock
         // `[::]:80` beside `0.0.0.0:80` are two listeners, as they are two addresses.
         socket.set_only_v6(true)?;
     }
-    // Connections inherit it. Without it the system takes megabytes for a client that reads slowly, and
+    // Connections inherit this and the next: a call for each of them is saved. What we write is whole.
+    socket.set_tcp_nodelay(true)?;
+    // Without it the system takes megabytes for a client that reads slowly, and
     // says for minutes that nothing moves: whoever reads at a modest rate would look like one that does not.
     // A system that does not know it serves all the same.
     let _ = socket.set_tcp_notsent_lowat(UNSENT);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_hold_little_unsent() {
+    fn connections_send_at_once_and_hold_little_unsent() {
         let bound = bind(&any(), 1).unwrap();
         let (Socket::Tcp(listener), ListenAddress::Tcp(address)) =
             (&bound.sockets[0], bound.address)
@@ -229,6 +231,7 @@ mod tests {
         listener.set_nonblocking(false).unwrap();
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (stream, _) = listener.accept().unwrap();
+        assert!(stream.nodelay().unwrap());
         let unsent = socket2::SockRef::from(&stream).tcp_notsent_lowat();
         assert_eq!(unsent.unwrap(), UNSENT);
     }
