@@ -54,7 +54,9 @@ pub(super) async fn enter(
     };
     let found = known.then(|| place(&listener, &post, address));
     if by_header && !matches!(found, Some((_, Some(_)))) {
-        match introduced(parts, &listener, &mut stream, address, &timer).await {
+        // Boxed, as the handshake is: whoever needs neither has no use for the room.
+        let introduction = introduced(parts, &listener, &mut stream, address, &timer);
+        match Box::pin(introduction).await {
             Ok(Opening::Header(told)) => address = told.or(address),
             // No handshake begins with these bytes, and what follows them must not pass for the whole of one.
             Ok(Opening::Other(taken)) if listener.tls.is_some() && !taken.is_empty() => {
@@ -178,7 +180,7 @@ async fn secured(
         (Stream::Tcp(stream), Some(_)) => (stream, parts.acceptor(post.key, listener)?),
         (stream, _) => return Some((stream, false, None)),
     };
-    match acceptor.handshake(stream, timer).await {
+    match Box::pin(acceptor.handshake(stream, timer)).await {
         Ok((stream, session)) => {
             counted.handshake(TlsResult::Ok);
             Some((stream, true, session))
