@@ -28,7 +28,7 @@ pub(super) async fn exchange<'c>(
     (attempt, begun): (&Attempt<'_>, Instant),
     head: &Head,
     body: RequestBody<'c>,
-) -> Result<(Head, H1Body<'c>), (SendError, RequestBody<'c>)> {
+) -> Result<(Head, Box<H1Body<'c>>), (SendError, RequestBody<'c>)> {
     connection.output.prepare(store.worker().buffers());
     let timeouts = attempt.timeouts;
     let out = connection.output.append();

@@ -412,13 +412,13 @@ impl Upstream {
     }
 }
 
-/// The body of a response, whichever way it comes.
+/// The body of a response, whichever way it comes. Boxed, for it is handed on from step to step.
 #[derive(Debug)]
 pub enum BackendBody<'c> {
     /// By HTTP/1.
-    H1(H1Body<'c>),
+    H1(Box<H1Body<'c>>),
     /// By HTTP/2.
-    H2(H2Body<'c>),
+    H2(Box<H2Body<'c>>),
 }
 
 impl Body for BackendBody<'_> {

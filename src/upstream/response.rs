@@ -45,7 +45,7 @@ impl<'c> H1Body<'c> {
         upload: Uploading<'c>,
         (framing, length): (Framing, Length),
         keep: Option<Duration>,
-    ) -> Result<Self, (Cause, Uploading<'c>)> {
+    ) -> Result<Box<Self>, (Cause, Uploading<'c>)> {
         let mut decoder = Decoder::new(framing);
         if overruns(&decoder, connection.input.bytes()) {
             return Err((Cause::BodyOverrun, upload));
@@ -54,7 +54,7 @@ impl<'c> H1Body<'c> {
             return Err((Cause::Protocol, upload));
         }
         connection.timer.clear();
-        Ok(Self {
+        Ok(Box::new(Self {
             connection: Some(connection),
             store,
             upload,
@@ -64,7 +64,7 @@ impl<'c> H1Body<'c> {
             keep,
             ended: false,
             frames: None,
-        })
+        }))
     }
 
     /// It is one direction of a tunnel.

@@ -43,7 +43,7 @@ pub(super) async fn exchange<'c>(
     begun: Instant,
     head: &Head,
     body: RequestBody<'c>,
-) -> Result<(Head, H2Body<'c>), Failed<'c>> {
+) -> Result<(Head, Box<H2Body<'c>>), Failed<'c>> {
     let timer = worker.timer();
     timer.set(begun + attempt.timeouts.response);
     let reused = shared.is_used();
@@ -83,7 +83,7 @@ pub(super) async fn exchange<'c>(
     match understood {
         Ok((answer, content, length)) => Ok((
             answer,
-            H2Body::new(content, length, LIMITS.fields, upload, place),
+            Box::new(H2Body::new(content, length, LIMITS.fields, upload, place)),
         )),
         Err(broken) => {
             if broken.left {
