@@ -10,7 +10,7 @@
 //! This file sends; what is due after a failure, and whether it may be, is in [`course`](super::course).
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -91,7 +91,8 @@ async fn send<'c, T: Transport>(
         reuse,
         begun: x.attempts.last().map_or(x.received, |tried| tried.begun),
     };
-    let sending = proxy.transport.send(send, &request.head, body);
+    // Pinned here: handed over by value it would be copied, and lie twice in this future.
+    let sending = pin!(proxy.transport.send(send, &request.head, body));
     match before(course.deadline.as_ref(), sending).await {
         Some(Ok(response)) => {
             x.connecting = Some(response.connecting);
@@ -113,8 +114,10 @@ async fn send<'c, T: Transport>(
 }
 
 /// What comes of `sending` before the deadline.
-async fn before<F: Future>(deadline: Option<&Timer>, sending: F) -> Option<F::Output> {
-    let mut sending = pin!(sending);
+async fn before<F: Future>(
+    deadline: Option<&Timer>,
+    mut sending: Pin<&mut F>,
+) -> Option<F::Output> {
     poll_fn(|cx| match (sending.as_mut().poll(cx), deadline) {
         (Poll::Ready(sent), _) => Poll::Ready(Some(sent)),
         (Poll::Pending, Some(deadline)) => deadline.poll_expired(cx).map(|()| None),

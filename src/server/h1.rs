@@ -227,7 +227,10 @@ async fn exchange<H: Handler>(
     connection.prepare_output();
     let (head, framing) = match connection.take_head(length) {
         Ok(both) => both,
-        Err((cause, head)) => return refuse_with(connection, handler, cause, head, received).await,
+        // Boxed, as below: most requests are not refused, and have no use for the room.
+        Err((cause, head)) => {
+            return Box::pin(refuse_with(connection, handler, cause, head, received)).await;
+        }
     };
     if connection.input.buffer.is_empty() {
         // A backend may take its time: what waits for it holds no memory that is of no use.
@@ -250,7 +253,8 @@ async fn exchange<H: Handler>(
     let (peer, worker) = (connection.peer, connection.worker);
     way.timer.clear();
     if too_large(framing, &connection.terms) {
-        return refuse_with(connection, handler, Cause::BodyTooLarge, head, received).await;
+        let cause = Cause::BodyTooLarge;
+        return Box::pin(refuse_with(connection, handler, cause, head, received)).await;
     }
     let outcome = {
         let mut reader = RequestReader::new(connection, framing);
@@ -263,9 +267,13 @@ async fn exchange<H: Handler>(
             peer,
             received,
         };
-        // Pinned here: handed over by value it would lie twice in this future.
-        let answering = pin!(Rc::clone(handler).handle(request));
-        let Some(mut answer) = answered_or_gone(way.wire, worker, answering).await else {
+        let answered = {
+            // Pinned here: handed over by value it would lie twice in this future. It ends here, so that the delivery
+            // has its room.
+            let answering = pin!(Rc::clone(handler).handle(request));
+            answered_or_gone(way.wire, worker, answering).await
+        };
+        let Some(mut answer) = answered else {
             return Next::Break;
         };
         way.keep_alive &= !(handler.terms(peer).closing || worker.phase() == Phase::Draining);

@@ -43,7 +43,9 @@ pub(super) async fn answer<H: Handler>(
         Ok(length) => length,
         Err(cause) => {
             let answer = Rc::clone(handler).refuse(cause, head, peer, received);
-            let ended = delivery::deliver(&respond, answer, common, &terms).await;
+            let delivering = delivery::deliver(&respond, answer, common, &terms);
+            // Boxed: few requests are refused, and the others have no use for the room.
+            let ended = Box::pin(delivering).await;
             return common.note_end(ended == delivery::Outcome::TakenBack);
         }
     };
@@ -66,8 +68,11 @@ pub(super) async fn answer<H: Handler>(
         peer,
         received,
     };
-    let answering = pin!(Rc::clone(handler).handle(request));
-    let ended = match answered_or_taken_back(&respond, answering).await {
+    let answered = {
+        let answering = pin!(Rc::clone(handler).handle(request));
+        answered_or_taken_back(&respond, answering).await
+    };
+    let ended = match answered {
         Some(answer) if answer.tunnel.is_some() => {
             Box::pin(tunnel::carry(&respond, answer, key, (worker, &terms))).await
         }
