@@ -139,14 +139,15 @@ impl Wheel {
     }
 
     fn tick_before(&self, at: Instant) -> u64 {
-        (at.saturating_duration_since(self.start).as_millis() / TICK.as_millis()) as u64
+        let since = at.saturating_duration_since(self.start);
+        since.as_secs() * TICKS_PER_SECOND + u64::from(since.subsec_nanos() / TICK.subsec_nanos())
     }
 
     fn tick_after(&self, at: Instant) -> u64 {
-        // Not in milliseconds: what they leave out would make a deadline fire early.
-        at.saturating_duration_since(self.start)
-            .as_nanos()
-            .div_ceil(TICK.as_nanos()) as u64
+        // Rounded up, or a deadline would fire early.
+        let since = at.saturating_duration_since(self.start);
+        let ticks = since.subsec_nanos().div_ceil(TICK.subsec_nanos());
+        since.as_secs() * TICKS_PER_SECOND + u64::from(ticks)
     }
 }
 
@@ -221,6 +222,8 @@ thread_local! {
 
 /// Ten a second: fine enough for timeouts of a quarter of a second, coarse enough to cost nothing.
 const TICK: Duration = Duration::from_millis(100);
+
+const TICKS_PER_SECOND: u64 = 1_000_000_000 / TICK.subsec_nanos() as u64;
 
 /// About 100 s a turn: most deadlines are filed once.
 const BUCKETS: usize = 1024;
