@@ -31,7 +31,7 @@ pub struct AccessControl {
     ended: Mutex<Receiver<()>>,
 }
 
-/// One worker's access log. Lines wait in its buffer until it holds 32 KiB or [`AccessLog::flush`]
+/// One worker's access log. Lines wait in its buffer until it holds 64 KiB or [`AccessLog::flush`]
 /// is called, which the worker does at each of its ticks; dropping it flushes too.
 #[derive(Debug)]
 pub struct AccessLog {
@@ -301,11 +301,11 @@ const OFF: u8 = 0;
 pub(super) const JSON: u8 = 1;
 const TEXT: u8 = 2;
 
-/// A buffer of this size is handed over: large enough for few system calls, small enough to be fresh.
-pub(super) const FLUSH_BYTES: usize = 32 * 1024;
+/// A buffer of this size is handed over: large enough for few system calls and wake-ups, small enough to be fresh.
+pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 
 /// Room for one more line above that, as a rule.
 const BUFFER_BYTES: usize = FLUSH_BYTES + 4 * 1024;
 
-/// Buffers that may wait for the writer: some 2 MiB, about a tenth of a second of a busy machine.
+/// Buffers that may wait for the writer: some 4 MiB, about a tenth of a second of a busy machine.
 pub(super) const QUEUE_LENGTH: usize = 64;
