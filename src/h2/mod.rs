@@ -16,6 +16,7 @@ pub mod trailers;
 
 use bytes::BytesMut;
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 
 use crate::message::grammar;
 use crate::message::head::{Head, Name};
@@ -62,25 +63,35 @@ fn adopt_fields(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), 
     Ok(())
 }
 
-/// Copies fields of a head that can be said in HTTP/2, and `may` be. Those that frame the message or manage the connection are left out.
-fn give_fields(head: &Head, may: impl Fn(Name) -> bool, to: &mut HeaderMap) {
+/// Copies fields of a head that can be said in HTTP/2, and `may` be, and puts a length behind them. Those that frame the
+/// message or manage the connection are left out.
+fn give_fields(head: &Head, may: impl Fn(Name) -> bool, length: Option<u64>, to: &mut HeaderMap) {
     let fields = || {
         head.fields()
             .filter(|field| !is_of_framing(field.known) && may(field.known))
     };
     // One piece of memory for the values of all: a piece for each would cost more than the copy.
-    let size = fields().map(|field| field.value.len()).sum();
-    let mut values = BytesMut::with_capacity(size);
+    let size: usize = fields().map(|field| field.value.len()).sum();
+    let mut values = BytesMut::with_capacity(size + LENGTH_DIGITS);
+    let mut value_of = |bytes: &[u8]| {
+        values.extend_from_slice(bytes);
+        http::HeaderValue::from_maybe_shared(values.split().freeze())
+    };
     for field in fields() {
-        values.extend_from_slice(field.value);
-        let value = http::HeaderValue::from_maybe_shared(values.split().freeze());
         let name = http::HeaderName::from_bytes(field.name);
-        if let (Ok(name), Ok(value)) = (name, value) {
+        if let (Ok(name), Ok(value)) = (name, value_of(field.value)) {
             // More names than the map can hold are far beyond every limit of a head.
             let _ = to.try_append(name, value);
         }
     }
+    let length = length.map(|length| value_of(itoa::Buffer::new().format(length).as_bytes()));
+    if let Some(Ok(length)) = length {
+        to.insert(CONTENT_LENGTH, length);
+    }
 }
+
+/// Digits of the longest length.
+const LENGTH_DIGITS: usize = 20;
 
 fn is_of_framing(name: Name) -> bool {
     matches!(

@@ -97,11 +97,12 @@ pub fn write(head: &Head, length: Length, https: bool) -> Option<Request<()>> {
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
     *request.method_mut() = HttpMethod::from_bytes(head.method_bytes()).ok()?;
     *request.version_mut() = http::Version::HTTP_2;
+    let length = match length {
+        Length::Exact(length) => Some(length),
+        Length::Absent { .. } | Length::Unknown => None,
+    };
     let fields = request.headers_mut();
-    give_fields(head, |name| name != Name::Host, fields);
-    if let Length::Exact(length) = length {
-        fields.insert(http::header::CONTENT_LENGTH, length.into());
-    }
+    give_fields(head, |name| name != Name::Host, length, fields);
     Some(request)
 }
 

@@ -21,8 +21,6 @@ pub fn write(head: &Head, length: Length) -> Response<()> {
     let status = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.status_mut() = status;
     *response.version_mut() = http::Version::HTTP_2;
-    let fields = response.headers_mut();
-    give_fields(head, |_| true, fields);
     let announced = match length {
         // The head of a call that ends with it is its trailer section too, where a length means nothing.
         Length::Exact(0) if grpc::is_trailers_only(head) => None,
@@ -30,12 +28,9 @@ pub fn write(head: &Head, length: Length) -> Response<()> {
         Length::Absent { announced } => announced,
         Length::Unknown => None,
     };
-    if let Some(length) = announced
-        && status != StatusCode::NO_CONTENT
-        && !status.is_informational()
-    {
-        fields.insert(http::header::CONTENT_LENGTH, length.into());
-    }
+    let may_have = status != StatusCode::NO_CONTENT && !status.is_informational();
+    let announced = announced.filter(|_| may_have);
+    give_fields(head, |_| true, announced, response.headers_mut());
     response
 }
 

@@ -17,6 +17,6 @@ pub fn read(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), Head
 /// Makes a trailer section.
 pub fn write(trailers: &Head) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    give_fields(trailers, |_| true, &mut fields);
+    give_fields(trailers, |_| true, None, &mut fields);
     fields
 }
