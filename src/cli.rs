@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::client::{self, AdminAddress, ClientError};
 use crate::admin::status::{CheckStatus, Status};
-use crate::app::Forecourt;
 use crate::app::signals::Signals;
+use crate::app::{Beginning, Forecourt};
 use crate::config;
 use crate::demo::Demo;
 use crate::telemetry::{Colors, logging};
@@ -32,9 +32,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 reopens log files.
+    /// Serve until SIGTERM or SIGINT; SIGHUP reloads, SIGUSR1 reopens log files, SIGUSR2 replaces the program.
     #[command(
-        after_help = "Example:\n  forecourt run --config config/shop.toml\n\nExit codes: 0 drained, 1 failed to start, 2 bad configuration"
+        after_help = "Example:\n  forecourt run --config config/shop.toml\n\nSignals:\n  TERM, INT  drain and end; a second one ends at once\n  HUP        read the configuration again\n  USR1       open the access log's file anew\n  USR2       start the program at this path, hand everything over to it, drain and end\n\nExit codes: 0 drained, 1 failed to start, 2 bad configuration"
     )]
     Run {
         /// The configuration.
@@ -101,7 +101,14 @@ impl Cli {
 }
 
 fn run(path: &Path, color: Color) -> ExitCode {
-    let options = config::Options::new();
+    let beginning = match Beginning::of_environment() {
+        Ok(beginning) => beginning,
+        Err(error) => return fail(&error),
+    };
+    let mut options = config::Options::new();
+    if let Some(secret) = beginning.state.sticky_secret() {
+        options.random_secret = Some(secret);
+    }
     let loaded = match config::load(path, &options) {
         Ok(loaded) => loaded,
         Err(report) => {
@@ -129,7 +136,8 @@ fn run(path: &Path, color: Color) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    match Forecourt::start(loaded.plan, Some(log)) {
+    let beginning = beginning.with_sockets_of_system();
+    match Forecourt::start_from(loaded.plan, Some(log), beginning) {
         Ok(running) => runtime.block_on(signals.govern(running, path, &options)),
         Err(error) => return fail(&error),
     }

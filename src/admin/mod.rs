@@ -17,4 +17,4 @@ mod serve;
 pub mod status;
 
 pub use instance::Instance;
-pub use serve::{AdminError, Running, start};
+pub use serve::{AdminError, Entrance, Running, bind};

@@ -1,15 +1,20 @@
 //! The admin API's address and its thread.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Instance, api};
-use crate::listener::bind::bind_private;
+use crate::listener::bind::{bind_private, remove};
+use crate::listener::handoff::{Given, Role};
+use crate::listener::{Bound, FileOwner, Socket};
 use crate::plan::Admin;
 use crate::plan::listener::ListenAddress;
 
@@ -17,6 +22,8 @@ use crate::plan::listener::ListenAddress;
 #[derive(Debug)]
 pub struct Running {
     address: ListenAddress,
+    owner: FileOwner,
+    socket: OwnedFd,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -32,34 +39,80 @@ pub enum AdminError {
     Thread(io::Error),
 }
 
-/// Binds the address and serves on a thread of its own.
+/// The admin API's address, bound; nothing is served yet.
+#[derive(Debug)]
+pub struct Entrance(Bound);
+
+/// Binds the address, or takes the socket that is given.
 ///
 /// # Errors
-/// When the address or the thread cannot be had.
-pub fn start(plan: &Admin, instance: Arc<Instance>) -> Result<Running, AdminError> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(AdminError::Thread)?;
-    let context = runtime.enter();
-    let (door, address) =
-        Door::bind(&plan.address).map_err(|error| AdminError::Bind(plan.address.clone(), error))?;
-    drop(context);
-    let (stop, stopped) = oneshot::channel();
-    let thread = thread::Builder::new()
-        .name("admin".to_owned())
-        .spawn(move || {
-            let served = runtime.block_on(door.serve(instance, stopped));
-            if let Err(error) = served {
-                tracing::error!(%error, "the admin API has ended");
-            }
-        });
-    tracing::info!(listener = "admin", %address, "listening");
-    Ok(Running {
+/// When the address cannot be had.
+pub fn bind(plan: &Admin, given: &mut Given) -> Result<Entrance, AdminError> {
+    if let Some(bound) = given.take(&Role::Admin, &plan.address) {
+        return Ok(Entrance(bound));
+    }
+    let bound = match &plan.address {
+        ListenAddress::Tcp(address) => alone(*address),
+        ListenAddress::Unix(path) => bind_private(path)
+            .map(|socket| (Socket::Unix(socket), plan.address.clone()))
+            .map_err(io::Error::other),
+    };
+    let (socket, address) =
+        bound.map_err(|error| AdminError::Bind(plan.address.clone(), error))?;
+    Ok(Entrance(Bound {
         address,
-        stop,
-        thread: thread.map_err(AdminError::Thread)?,
-    })
+        sockets: vec![socket],
+        owner: FileOwner::Us,
+    }))
+}
+
+fn alone(address: SocketAddr) -> io::Result<(Socket, ListenAddress)> {
+    let socket = std::net::TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let bound = ListenAddress::Tcp(socket.local_addr()?);
+    Ok((Socket::Tcp(socket), bound))
+}
+
+impl Entrance {
+    /// Serves on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be had.
+    pub fn serve(mut self, instance: Arc<Instance>) -> Result<Running, AdminError> {
+        self.0.complete(1);
+        let Bound {
+            address,
+            mut sockets,
+            owner,
+        } = self.0;
+        // The API has one thread: of several sockets none may be left without.
+        let socket = sockets.swap_remove(0);
+        let kept = socket.duplicate().map_err(AdminError::Thread)?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(AdminError::Thread)?;
+        let context = runtime.enter();
+        let door = Door::new(socket).map_err(AdminError::Thread)?;
+        drop(context);
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                let served = runtime.block_on(door.serve(instance, stopped));
+                if let Err(error) = served {
+                    tracing::error!(%error, "the admin API has ended");
+                }
+            });
+        tracing::info!(listener = "admin", %address, "listening");
+        Ok(Running {
+            address,
+            owner,
+            socket: kept,
+            stop,
+            thread: thread.map_err(AdminError::Thread)?,
+        })
+    }
 }
 
 impl Running {
@@ -68,14 +121,28 @@ impl Running {
         &self.address
     }
 
-    /// Ends it.
+    /// Its socket, for another process.
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Who removes the file of its Unix socket.
+    pub fn owner(&self) -> FileOwner {
+        self.owner
+    }
+
+    /// Leaves the address to another process, which has its socket. Requests under way are answered.
+    pub fn leave(mut self) {
+        self.owner = FileOwner::Another;
+        self.stop();
+    }
+
+    /// Ends it: no new connections, and those there are within [`LAST_ANSWERS`].
     pub fn stop(self) {
         // It has ended by itself if it does not listen to this.
         let _ = self.stop.send(());
         let _ = self.thread.join();
-        if let ListenAddress::Unix(path) = &self.address {
-            let _ = std::fs::remove_file(path);
-        }
+        remove(&self.address, self.owner);
     }
 }
 
@@ -85,19 +152,11 @@ enum Door {
 }
 
 impl Door {
-    fn bind(address: &ListenAddress) -> io::Result<(Self, ListenAddress)> {
-        match address {
-            ListenAddress::Tcp(address) => {
-                let socket = std::net::TcpListener::bind(address)?;
-                socket.set_nonblocking(true)?;
-                let bound = ListenAddress::Tcp(socket.local_addr()?);
-                Ok((Self::Tcp(TcpListener::from_std(socket)?), bound))
-            }
-            ListenAddress::Unix(path) => {
-                let socket = bind_private(path).map_err(io::Error::other)?;
-                Ok((Self::Unix(UnixListener::from_std(socket)?), address.clone()))
-            }
-        }
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Socket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
     }
 
     async fn serve(
@@ -106,15 +165,33 @@ impl Door {
         stopped: oneshot::Receiver<()>,
     ) -> io::Result<()> {
         let router = api::router(instance);
+        let told = Arc::new(Notify::new());
+        let until = Arc::clone(&told);
+        let until = async move { until.notified().await };
         let serving = async {
             match self {
-                Self::Tcp(socket) => axum::serve(socket, router).await,
-                Self::Unix(socket) => axum::serve(socket, router).await,
+                Self::Tcp(socket) => {
+                    let serving = axum::serve(socket, router);
+                    serving.with_graceful_shutdown(until).await
+                }
+                Self::Unix(socket) => {
+                    let serving = axum::serve(socket, router);
+                    serving.with_graceful_shutdown(until).await
+                }
             }
+        };
+        let ending = async {
+            // Whoever could say so may be gone: that is a word too.
+            let _ = stopped.await;
+            told.notify_one();
+            tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
             served = serving => served,
-            _ = stopped => Ok(()),
+            () = ending => Ok(()),
         }
     }
 }
+
+/// How long answers under way may take when the API ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);

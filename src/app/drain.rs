@@ -33,12 +33,15 @@ impl Running {
         let begun = Instant::now();
         let idle_until = begun + IDLE_GRACE.min(deadline / 2);
         let (closed, mut all_closed) = mpsc::channel(1);
+        for listened in &mut self.listening {
+            listened.sockets.clear();
+        }
         self.send_all(|| Command::Drain(idle_until, closed.clone()))
             .await;
         drop(closed);
         self.listening
             .iter()
-            .for_each(|listened| remove(&listened.bound));
+            .for_each(|listened| remove(&listened.bound, listened.owner));
         let mut hurry = std::pin::pin!(hurry);
         // Connections count from when they are taken off the queue: only then is zero the end.
         let _ = tokio::time::timeout(CLOSING, all_closed.recv()).await;

@@ -10,17 +10,21 @@
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations take
 //! effect), [`probes`] (checks of backends),
-//! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`drain`] (the end).
+//! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
+//! service manager is told), [`drain`] (the end).
 
 mod control;
 pub mod drain;
 mod entrance;
+mod notify;
 mod probes;
 pub mod reload;
 pub mod signals;
 pub mod start;
+pub mod upgrade;
 mod watch;
 pub mod worker;
 
 pub use reload::{Applied, ReloadError};
 pub use start::{Forecourt, Running, StartError};
+pub use upgrade::Beginning;

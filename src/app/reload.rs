@@ -10,6 +10,7 @@ use super::start::{StartError, bind_all, unbind};
 use super::worker::Command;
 use super::{Running, control};
 use crate::listener::bind::remove;
+use crate::listener::handoff::Given;
 use crate::plan::Plan;
 use crate::plan::diff::{Change, diff};
 use crate::snapshot::Snapshot;
@@ -76,7 +77,7 @@ impl Running {
                 .iter()
                 .any(|old| listener.shares_sockets(&old.post.listener))
         });
-        let bound = bind_all(new, self.workers.len())?;
+        let bound = bind_all(new, self.workers.len(), &mut Given::default())?;
         if self.plan.log.access != plan.log.access
             && let Some(access) = &self.access
         {
@@ -135,10 +136,11 @@ impl Running {
             }
         }
         let (closed, all_closed) = mpsc::channel();
-        for listened in gone {
+        for mut listened in gone {
+            listened.sockets.clear();
             tracing::info!(listener = %listened.post.listener.name, address = %listened.bound, "listening no more");
             self.tell_all(|| Command::Retire(listened.post.key, closed.clone()));
-            remove(&listened.bound);
+            remove(&listened.bound, listened.owner);
         }
         drop(closed);
         // The next reload may want the address back, and would find it taken by ourselves.

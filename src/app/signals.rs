@@ -1,11 +1,14 @@
 //! What the operator's signals mean.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use super::Running;
+use super::notify;
+use super::upgrade::successor::{Successor, Upgrade, UpgradeError};
 use super::watch::{LOOK, Watch};
 use crate::config;
 use crate::config::problem::Severity;
@@ -17,6 +20,15 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     reopen: Signal,
+    upgrade: Signal,
+}
+
+/// Why the process ends.
+enum Why {
+    /// Somebody wants it to.
+    Told,
+    /// Another one serves in its place.
+    Replaced,
 }
 
 impl Signals {
@@ -30,49 +42,29 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             reopen: signal(SignalKind::user_defined1())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads `path`; those that come during a reload
-    /// make one more. A second SIGTERM ends at once.
-    pub async fn govern(mut self, mut running: Running, path: &Path, options: &config::Options) {
-        let path = PathBuf::from(path);
-        let mut watch = Watch::new();
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    let (path, options) = (path.clone(), options.clone());
-                    running = aside(running, move |running| reload_from(running, &path, &options)).await;
-                }
-                _ = looks.tick() => {
-                    for warning in watch.warnings(running.plan()) {
-                        tracing::warn!("{warning}");
-                    }
-                    if watch.look(running.plan()) {
-                        running = aside(running, Running::renew_certificates).await;
-                    }
-                }
-                _ = self.reopen.recv() => running.reopen_logs(),
-                () = ended(&mut self.terminate, &mut self.interrupt) => break,
-            }
-        }
+    /// make one more. SIGUSR2 has the program at our path take over; when it has, this one drains. A second SIGTERM ends
+    /// at once.
+    pub async fn govern(mut self, running: Running, path: &Path, options: &config::Options) {
+        notify::ready();
+        let (running, why) = self.serve(running, path, options).await;
         let shutdown = running.plan().server.shutdown;
-        tracing::info!(delay = ?shutdown.delay, deadline = ?shutdown.deadline, "ending");
-        running.announce_end();
-        let delay = tokio::time::sleep(shutdown.delay);
-        let mut delay = std::pin::pin!(delay);
-        let hurried = loop {
-            tokio::select! {
-                () = &mut delay => break false,
-                () = ended(&mut self.terminate, &mut self.interrupt) => break true,
-                _ = self.reopen.recv() => running.reopen_logs(),
-                _ = self.hangup.recv() => tracing::warn!("ending: the configuration is not read again"),
+        let hurried = match why {
+            Why::Told => {
+                notify::stopping();
+                tracing::info!(delay = ?shutdown.delay, deadline = ?shutdown.deadline, "ending");
+                running.announce_end();
+                self.delay(&running, shutdown.delay).await
             }
+            // Who sends traffic need notice nothing.
+            Why::Replaced => false,
         };
         let deadline = if hurried {
-            std::time::Duration::ZERO
+            Duration::ZERO
         } else {
             shutdown.deadline
         };
@@ -85,8 +77,95 @@ impl Signals {
                 "connections were cut at the deadline"
             );
         }
-        tracing::info!("ended");
+        tracing::info!(pid = std::process::id(), "ended");
     }
+
+    async fn serve(
+        &mut self,
+        mut running: Running,
+        path: &Path,
+        options: &config::Options,
+    ) -> (Running, Why) {
+        let mut watch = Watch::new();
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut upgrade: Option<Upgrade> = None;
+        loop {
+            let starting = upgrade.is_some();
+            tokio::select! {
+                // While a new process starts nothing changes: its sockets are those of now.
+                _ = self.hangup.recv(), if !starting => {
+                    let (path, options) = (PathBuf::from(path), options.clone());
+                    notify::reloading();
+                    running = aside(running, move |running| reload_from(running, &path, &options)).await;
+                    notify::ready();
+                }
+                _ = looks.tick(), if !starting => {
+                    for warning in watch.warnings(running.plan()) {
+                        tracing::warn!("{warning}");
+                    }
+                    if watch.look(running.plan()) {
+                        running = aside(running, Running::renew_certificates).await;
+                    }
+                }
+                _ = self.reopen.recv() => running.reopen_logs(),
+                _ = self.upgrade.recv() => {
+                    if starting {
+                        tracing::warn!("an upgrade is under way already");
+                        continue;
+                    }
+                    upgrade = Upgrade::begin(&running, options)
+                        .map_err(|error| refuse_upgrade(&error))
+                        .ok();
+                }
+                result = result_of(upgrade.as_mut()) => {
+                    upgrade = None;
+                    match result {
+                        Ok(successor) => {
+                            running = aside(running, move |running| running.hand_over(&successor)).await;
+                            return (running, Why::Replaced);
+                        }
+                        Err(error) => refuse_upgrade(&error),
+                    }
+                }
+                () = ended(&mut self.terminate, &mut self.interrupt) => {
+                    // Before it could believe that we have crashed, and serve.
+                    if let Some(upgrade) = upgrade {
+                        upgrade.abandon();
+                    }
+                    return (running, Why::Told);
+                }
+            }
+        }
+    }
+
+    /// Serves on for a while; true if somebody is in a hurry.
+    async fn delay(&mut self, running: &Running, delay: Duration) -> bool {
+        let delay = tokio::time::sleep(delay);
+        let mut delay = std::pin::pin!(delay);
+        loop {
+            tokio::select! {
+                () = &mut delay => return false,
+                () = ended(&mut self.terminate, &mut self.interrupt) => return true,
+                _ = self.reopen.recv() => running.reopen_logs(),
+                _ = self.hangup.recv() => tracing::warn!("ending: the configuration is not read again"),
+                _ = self.upgrade.recv() => tracing::warn!("ending: no other program is started"),
+            }
+        }
+    }
+}
+
+/// The result of an upgrade, if there is one under way. On success the new process accepts. Cancel-safe.
+async fn result_of(upgrade: Option<&mut Upgrade>) -> Result<Successor, UpgradeError> {
+    match upgrade {
+        Some(upgrade) => upgrade.result().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn refuse_upgrade(error: &UpgradeError) {
+    tracing::error!("upgrade failed, nothing has changed: {error}");
+    metrics::counter!("forecourt_upgrades_total", "result" => "failed").increment(1);
 }
 
 async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {

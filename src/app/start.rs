@@ -1,19 +1,24 @@
 //! Threads, sockets and the first generation.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::control::{self, Control};
+use super::upgrade::predecessor::{Beginning, Predecessor};
 use super::worker::{self, Command, Post, Setup};
+use crate::admin::instance::State;
 use crate::admin::{self, AdminError, Instance};
 use crate::health::Initial;
 use crate::listener::bind::remove;
 use crate::listener::budget::Shares;
+use crate::listener::handoff::{Given, Role};
 use crate::listener::tls::{TlsError, TlsShared};
-use crate::listener::{BindError, Bound, Budget, bind};
+use crate::listener::{BindError, Bound, Budget, FileOwner};
 use crate::plan::listener::ListenAddress;
 use crate::plan::{self, Listener, Plan};
 use crate::server::ListenerKey;
@@ -47,11 +52,16 @@ pub struct Running {
 }
 
 /// An address that is listened on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Listened {
     pub(super) post: Post,
     /// As it is bound, with the port that the kernel chose.
     pub(super) bound: ListenAddress,
+    /// Who removes the file of a Unix socket.
+    pub(super) owner: FileOwner,
+    /// The workers' sockets once more, for a process that takes over; to be dropped before the workers
+    /// close theirs, or clients would go on queueing where nobody accepts.
+    pub(super) sockets: Vec<OwnedFd>,
 }
 
 /// Why the balancer did not start.
@@ -72,6 +82,9 @@ pub enum StartError {
     /// The system gives no more threads.
     #[error("thread: {0}")]
     Thread(std::io::Error),
+    /// The process that was to be replaced has not let go.
+    #[error("taking over: {0}")]
+    Takeover(std::io::Error),
 }
 
 impl Forecourt {
@@ -81,10 +94,28 @@ impl Forecourt {
     /// # Errors
     /// When an address or a thread cannot be had; nothing is left running then.
     pub fn start(plan: Plan, log: Option<LogControl>) -> Result<Running, StartError> {
+        Self::start_from(plan, log, Beginning::default())
+    }
+
+    /// The same with what is there already: sockets, and what a process before this one knew. If there is one to take
+    /// over from, this blocks until it lets go.
+    ///
+    /// # Errors
+    /// As of [`Forecourt::start`]; also when the process before does not let go.
+    pub fn start_from(
+        plan: Plan,
+        log: Option<LogControl>,
+        beginning: Beginning,
+    ) -> Result<Running, StartError> {
+        let Beginning {
+            mut given,
+            state,
+            predecessor,
+        } = beginning;
         let plan = Arc::new(plan);
         let count = plan.server.workers;
-        // One more runtime looks after health.
-        let fixed = count * (FILES_PER_WORKER + plan.listeners.len()) + FILES_PER_WORKER;
+        // Each listening socket is held twice; one more runtime looks after health.
+        let fixed = count * (FILES_PER_WORKER + 2 * plan.listeners.len()) + FILES_PER_WORKER;
         let shares = Shares::claim(fixed);
         let descriptors = Descriptors::new(shares.connections);
         let facade = Facade::install();
@@ -93,30 +124,28 @@ impl Forecourt {
             .map_err(StartError::AccessLog)?;
         let tls = TlsShared::new()?;
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
-        let first = Snapshot::assemble(Arc::clone(&plan), &registry, 1);
+        let generation = state.generation + 1;
+        let recalled = state.recall(&plan, &registry);
+        let first = Snapshot::assemble(Arc::clone(&plan), &registry, generation);
+        drop(recalled);
         let snapshots = Arc::new(Snapshots::new(first));
-        let bound = bind_all(&plan.listeners, count)?;
+        let bound = bind_all(&plan.listeners, count, &mut given)?;
         let instance = Arc::new(Instance::new(
             Arc::clone(&snapshots),
             Arc::clone(&registry),
             facade,
         ));
-        let holds = |pool: &plan::Pool| {
-            let policy = pool.health.as_ref();
-            policy.is_some_and(|policy| policy.initial == Initial::Hold)
-        };
         if plan.pools.iter().any(holds) {
             instance.hold();
         }
-        let admin = plan
-            .admin
-            .as_ref()
-            .map(|plan| admin::start(plan, Arc::clone(&instance)))
+        let admin = plan.admin.as_ref();
+        let admin = admin
+            .map(|plan| admin::bind(plan, &mut given))
             .transpose()?;
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
         let mut running = Running {
-            generation: 1,
+            generation,
             budget: Budget::new(shares.clients, count, Arc::clone(&descriptors)),
             listening: Vec::new(),
             next_key: 0,
@@ -126,7 +155,7 @@ impl Forecourt {
             access: Some(access),
             log,
             instance,
-            admin,
+            admin: None,
             plan,
             registry,
             snapshots,
@@ -138,9 +167,24 @@ impl Forecourt {
         running.note_generation();
         // Addresses are bound: whoever connects from now on is served, and nobody reads of a listener before that.
         running.instance.serving();
+        if let Some(predecessor) = predecessor
+            && let Err(error) = running.relieve(predecessor, given)
+        {
+            unbind(&bound);
+            return Err(error);
+        }
+        if let Some(admin) = admin {
+            running.admin = Some(admin.serve(Arc::clone(&running.instance))?);
+        }
         running.listen(bound);
         Ok(running)
     }
+}
+
+/// Whether a pool wants the process not to be ready before it knows its backends.
+fn holds(pool: &plan::Pool) -> bool {
+    let policy = pool.health.as_ref();
+    policy.is_some_and(|policy| policy.initial == Initial::Hold)
 }
 
 impl Running {
@@ -171,6 +215,15 @@ impl Running {
         if let Some(Err(error)) = self.access.as_ref().map(AccessControl::reopen) {
             tracing::error!(%error, "the access log cannot be opened anew: lines go on to the old file");
         }
+    }
+
+    /// Waits until backends are known, if a pool wants that, and then for the process before to let go.
+    fn relieve(&self, predecessor: Predecessor, given: Given) -> Result<(), StartError> {
+        // First verdicts come in any case; if they take too long, the process before ends the waiting.
+        while self.instance.state() != State::Serving {
+            thread::sleep(LOOK);
+        }
+        predecessor.relieve(given).map_err(StartError::Takeover)
     }
 
     fn start_control(&mut self, descriptors: &Arc<Descriptors>) -> Result<(), StartError> {
@@ -233,7 +286,8 @@ impl Running {
 
     /// Gives bound addresses to the workers.
     pub(super) fn listen(&mut self, bound: Vec<(Arc<Listener>, Bound)>) {
-        for (listener, bound) in bound {
+        for (listener, mut bound) in bound {
+            bound.complete(self.workers.len());
             let key = ListenerKey(self.next_key);
             self.next_key += 1;
             tracing::info!(listener = %listener.name, address = %bound.address, tls = listener.tls.is_some(), "listening");
@@ -244,15 +298,19 @@ impl Running {
                 connections: Arc::default(),
                 clients: Arc::default(),
             };
-            self.tell_each(
-                bound
-                    .sockets
-                    .into_iter()
-                    .map(|socket| Command::Listen(post.clone(), socket)),
-            );
+            // One that cannot be had twice cannot be handed over, and is served all the same.
+            let again = bound.sockets.iter();
+            let again = again.filter_map(|socket| socket.duplicate().ok()).collect();
+            // There may be more sockets than workers, if the process before had more: none may be left alone.
+            for (worker, socket) in self.workers.iter().cycle().zip(bound.sockets) {
+                // A worker whose queue is closed has ended, and the process with it.
+                let _ = worker.blocking_send(Command::Listen(post.clone(), socket));
+            }
             self.listening.push(Listened {
                 post,
                 bound: bound.address,
+                owner: bound.owner,
+                sockets: again,
             });
         }
         let names = self
@@ -286,10 +344,12 @@ impl Running {
 pub(super) fn bind_all<'a>(
     listeners: impl IntoIterator<Item = &'a Arc<Listener>>,
     workers: usize,
+    given: &mut Given,
 ) -> Result<Vec<(Arc<Listener>, Bound)>, StartError> {
     let mut all = Vec::new();
     for listener in listeners {
-        match bind(&listener.address, workers) {
+        let role = Role::Listener(listener.name.to_string());
+        match given.take_or_bind(&role, &listener.address, workers) {
             Ok(bound) => all.push((Arc::clone(listener), bound)),
             Err(error) => {
                 unbind(&all);
@@ -303,12 +363,15 @@ pub(super) fn bind_all<'a>(
 /// Clears away what was bound and will not be listened on.
 pub(super) fn unbind(bound: &[(Arc<Listener>, Bound)]) {
     for (_, bound) in bound {
-        remove(&bound.address);
+        remove(&bound.address, bound.owner);
     }
 }
 
 /// Commands that may wait for a worker: a burst of handed-over connections.
 const COMMANDS: usize = 1024;
+
+/// How often it is looked whether backends are known.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Descriptors of a worker's runtime.
 const FILES_PER_WORKER: usize = 4;

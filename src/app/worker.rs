@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::entrance::{self, Guest};
-use crate::listener::accept::{Detached, Door};
+use crate::listener::accept::{Detached, Door, Retirement};
 use crate::listener::clients::Clients;
 use crate::listener::tls::{Acceptor, TlsShared};
 use crate::listener::{Accepted, Budget, Listening, Socket};
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Listen(Post, Socket),
     /// Listen no more on this address; the sender is dropped when the socket is closed.
     Retire(ListenerKey, std::sync::mpsc::Sender<()>),
+    /// Listen no more on this address, where another process now does; the sender as before.
+    Leave(ListenerKey, std::sync::mpsc::Sender<()>),
     /// Serve a connection that another worker accepted.
     Serve(Post, Detached),
     /// There is a new generation.
@@ -92,12 +94,12 @@ type Data = Proxy<Upstream>;
 struct Bench {
     parts: Rc<Parts>,
     commands: mpsc::Receiver<Command>,
-    listening: HashMap<ListenerKey, Loop>,
+    listening: HashMap<ListenerKey, Vec<Loop>>,
 }
 
 /// An accept loop that runs.
 struct Loop {
-    retired: Rc<Notify>,
+    retired: Rc<Retirement>,
     task: JoinHandle<()>,
 }
 
@@ -165,38 +167,22 @@ impl Bench {
         let parts = &self.parts;
         match command {
             Command::Listen(post, socket) => self.listen(post, socket),
-            Command::Retire(key, closed) => {
-                if let Some(Loop { retired, task }) = self.listening.remove(&key) {
-                    retired.notify_one();
-                    tokio::task::spawn_local(async move {
-                        // However it ended, its socket is closed.
-                        let _ = task.await;
-                        drop(closed);
-                    });
-                }
-            }
+            Command::Retire(key, closed) => self.end_loops(key, Retirement::retire, closed),
+            Command::Leave(key, closed) => self.end_loops(key, Retirement::leave, closed),
             Command::Serve(post, detached) => parts.serve_detached(&post, detached),
             Command::Refresh => parts.refresh(),
             Command::Drain(idle_until, closed) => {
                 parts.worker.drain(idle_until);
-                let loops: Vec<Loop> = self
-                    .listening
-                    .drain()
-                    .map(|(_, accepting)| accepting)
-                    .collect();
-                loops
-                    .iter()
-                    .for_each(|accepting| accepting.retired.notify_one());
-                tokio::task::spawn_local(async move {
-                    for accepting in loops {
-                        // However it ended, its socket is closed.
-                        let _ = accepting.task.await;
-                    }
-                    drop(closed);
-                });
+                let loops = self.listening.drain().flat_map(|(_, loops)| loops);
+                end(loops.collect(), Retirement::retire, closed);
             }
             Command::Stop => {}
         }
+    }
+
+    fn end_loops<C: 'static>(&mut self, key: ListenerKey, how: fn(&Retirement), closed: C) {
+        let loops = self.listening.remove(&key).unwrap_or_default();
+        end(loops, how, closed);
     }
 
     fn listen(&mut self, post: Post, socket: Socket) {
@@ -220,7 +206,8 @@ impl Bench {
                     listening.run(door).await;
                     parts.retired.borrow_mut().push(post);
                 });
-                self.listening.insert(key, Loop { retired, task });
+                let loops = self.listening.entry(key).or_default();
+                loops.push(Loop { retired, task });
             }
             // The other workers' sockets take its share of connections only when this one is closed.
             Err(error) => {
@@ -228,6 +215,18 @@ impl Bench {
             }
         }
     }
+}
+
+/// Ends accept loops; `closed` is dropped when their sockets are closed.
+fn end<C: 'static>(loops: Vec<Loop>, how: fn(&Retirement), closed: C) {
+    loops.iter().for_each(|accepting| how(&accepting.retired));
+    tokio::task::spawn_local(async move {
+        for accepting in loops {
+            // However it ended, its socket is closed.
+            let _ = accepting.task.await;
+        }
+        drop(closed);
+    });
 }
 
 struct FrontDoor {

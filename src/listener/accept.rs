@@ -30,9 +30,29 @@ pub struct Listening {
     worker: WorkerId,
     budget: Arc<Budget>,
     connections: Arc<AtomicUsize>,
-    retired: Rc<Notify>,
+    retired: Rc<Retirement>,
     /// When the operator was last told that accepting pauses.
     told: Cell<Option<Instant>>,
+}
+
+/// What ends an accept loop.
+#[derive(Debug, Default)]
+pub struct Retirement {
+    asked: Notify,
+    left: Cell<bool>,
+}
+
+impl Retirement {
+    /// The loop takes what is queued, closes the socket and ends.
+    pub fn retire(&self) {
+        self.asked.notify_one();
+    }
+
+    /// The loop ends at once: another process has the same socket, and serves what is queued.
+    pub fn leave(&self) {
+        self.left.set(true);
+        self.asked.notify_one();
+    }
 }
 
 /// A connection that has been accepted and not yet been served.
@@ -97,30 +117,30 @@ impl Listening {
             worker,
             budget,
             connections,
-            retired: Rc::new(Notify::new()),
+            retired: Rc::default(),
             told: Cell::new(None),
         })
     }
 
-    /// What ends the loop, after it has taken what is queued.
-    pub fn retirement(&self) -> Rc<Notify> {
+    /// What ends the loop.
+    pub fn retirement(&self) -> Rc<Retirement> {
         Rc::clone(&self.retired)
     }
 
     /// Accepts until it is retired.
     pub async fn run(self, door: impl Door) {
-        loop {
+        while !self.retired.left.get() {
             if !self.has_room(&door) {
                 self.note_pause(&door, "a limit of connections or open files is reached");
                 tokio::select! {
-                    () = self.retired.notified() => return self.close(&door).await,
+                    () = self.retired.asked.notified() => return self.close(&door).await,
                     () = self.room(&door) => {}
                 }
             }
             let accepted = tokio::select! {
                 biased;
                 accepted = poll_fn(|cx| self.poll_accept(cx)) => accepted,
-                () = self.retired.notified() => return self.close(&door).await,
+                () = self.retired.asked.notified() => return self.close(&door).await,
             };
             match accepted {
                 Ok(accepted) => door.take(accepted),
@@ -178,6 +198,9 @@ impl Listening {
 
     /// Takes what there is, lets the handshakes under way come to their end, and takes these.
     async fn close(&self, door: &impl Door) {
+        if self.retired.left.get() {
+            return;
+        }
         let no_more = self.socket.take_no_more();
         self.take_queued(door);
         if no_more {

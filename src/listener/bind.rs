@@ -6,12 +6,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::plan::listener::ListenAddress;
 
@@ -20,8 +21,21 @@ use crate::plan::listener::ListenAddress;
 pub struct Bound {
     /// The address, with the port that the kernel chose if that was left to it.
     pub address: ListenAddress,
-    /// One for each worker.
+    /// One for each worker; of those that were given, as many as there were (see [`Bound::complete`]).
     pub sockets: Vec<Socket>,
+    /// Who removes the file of a Unix socket.
+    pub owner: FileOwner,
+}
+
+/// Whose the file of a Unix socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileOwner {
+    /// Ours: it goes when it is listened on no more.
+    Us,
+    /// Another process's, such as systemd's, which wants to keep it.
+    Another,
+    /// That of the process that we replace; ours from [`Bound::complete`] on.
+    Predecessor,
 }
 
 /// One worker's listening socket.
@@ -69,9 +83,64 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Bound, BindError>
     .map_err(|error| explain(address, error))
 }
 
+impl Bound {
+    /// Makes what was given ours: opens the sockets that are missing for so many workers. It cannot fail: where the
+    /// address does not let itself be bound once more, workers share.
+    pub fn complete(&mut self, workers: usize) {
+        if self.owner == FileOwner::Predecessor {
+            self.owner = FileOwner::Us;
+        }
+        while self.sockets.len() < workers {
+            let Some(first) = self.sockets.first() else {
+                return;
+            };
+            match first.another() {
+                Ok(socket) => self.sockets.push(socket),
+                // No descriptor is left: those there are serve the address.
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "not every worker listens");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Self::Unix(socket) => socket.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// A socket of its own at the same address, if the first one allows that; else the same once more.
+    fn another(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => {
+                let shared = SockRef::from(socket).reuse_port().unwrap_or_default();
+                let own = shared.then(|| {
+                    let own = tcp_socket(socket.local_addr()?, Sharing::AmongWorkers)?;
+                    own.listen(BACKLOG)?;
+                    Ok::<_, io::Error>(own)
+                });
+                match own {
+                    Some(Ok(own)) => Ok(Self::Tcp(own.into())),
+                    Some(Err(_)) | None => Ok(Self::Tcp(socket.try_clone()?)),
+                }
+            }
+            Self::Unix(socket) => Ok(Self::Unix(socket.try_clone()?)),
+        }
+    }
+}
+
 /// Removes the file of a Unix socket that is no longer listened on.
-pub fn remove(address: &ListenAddress) {
-    if let ListenAddress::Unix(path) = address {
+pub fn remove(address: &ListenAddress, owner: FileOwner) {
+    if let (ListenAddress::Unix(path), FileOwner::Us) = (address, owner) {
         // If somebody else was faster, all is well.
         let _ = std::fs::remove_file(path);
     }
@@ -96,6 +165,7 @@ fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Bound> {
             .into_iter()
             .map(|socket| Socket::Tcp(socket.into()))
             .collect(),
+        owner: FileOwner::Us,
     })
 }
 
@@ -118,15 +188,19 @@ fn tcp_socket(address: SocketAddr, sharing: Sharing) -> io::Result<socket2::Sock
         // `[::]:80` beside `0.0.0.0:80` are two listeners, as they are two addresses.
         socket.set_only_v6(true)?;
     }
-    // Connections inherit this and the next: a call for each of them is saved. What we write is whole.
-    socket.set_tcp_nodelay(true)?;
-    // Without it the system takes megabytes for a client that reads slowly, and
-    // says for minutes that nothing moves: whoever reads at a modest rate would look like one that does not.
-    // A system that does not know it serves all the same.
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    admitted(&SockRef::from(&socket));
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Sets what connections inherit from their listening socket, so that a call for each of them is saved. What is written is
+/// whole and need not wait for more. And without the bound on what is unsent the system takes megabytes for a client that
+/// reads slowly, and says for minutes that nothing moves: whoever reads at a modest rate would look like one that does
+/// not. A system that does not know these serves all the same.
+pub(super) fn admitted(socket: &SockRef<'_>) {
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
 }
 
 /// Bytes that the system holds unsent before it takes no more, but for the segment under way (up to 64 KiB): far more
@@ -152,6 +226,7 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
     Ok(Bound {
         address: ListenAddress::Unix(PathBuf::from(path)),
         sockets,
+        owner: FileOwner::Us,
     })
 }
 
@@ -211,6 +286,27 @@ mod tests {
     }
 
     #[test]
+    fn given_sockets_are_completed_at_the_same_address() {
+        for allows in [true, false] {
+            let mut bound = bind(&any(), 1).unwrap();
+            if !allows {
+                let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+                bound.address = ListenAddress::Tcp(socket.local_addr().unwrap());
+                bound.sockets = vec![Socket::Tcp(socket)];
+            }
+            bound.complete(3);
+            assert_eq!(bound.sockets.len(), 3);
+            for socket in &bound.sockets {
+                let Socket::Tcp(socket) = socket else {
+                    panic!("an address of TCP");
+                };
+                let address = ListenAddress::Tcp(socket.local_addr().unwrap());
+                assert_eq!(address, bound.address);
+            }
+        }
+    }
+
+    #[test]
     fn workers_share_a_port_that_nobody_else_gets() {
         let bound = bind(&any(), 3).unwrap();
         assert_eq!(bound.sockets.len(), 3);
@@ -232,7 +328,7 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         let (stream, _) = listener.accept().unwrap();
         assert!(stream.nodelay().unwrap());
-        let unsent = socket2::SockRef::from(&stream).tcp_notsent_lowat();
+        let unsent = SockRef::from(&stream).tcp_notsent_lowat();
         assert_eq!(unsent.unwrap(), UNSENT);
     }
 

@@ -3,11 +3,12 @@
 //! *What enters*: addresses and TLS settings of the plan. *What leaves*: accepted connections, counted
 //! against the process's budget, and streams past their handshake.
 //!
-//! In reading order: [`mod@bind`] (addresses become sockets, one for each worker), [`budget`] (how many
+//! In reading order: [`mod@bind`] (addresses become sockets, one for each worker), [`handoff`] (sockets that another process has
+//! opened), [`budget`] (how many
 //! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop),
 //! [`proxy_protocol`] (who the client is, if a balancer before this one says so), [`clients`] (how many
 //! connections each client has), [`tls`] (handshakes), [`certificates`] (which one a client gets),
-//! [`client_certificate`] (what a backend is told of the client's own). Hand-off to a new process and QUIC have their place here.
+//! [`client_certificate`] (what a backend is told of the client's own). QUIC has its place here.
 //!
 //! Deliberately absent: HTTP, and what is done with a connection.
 
@@ -17,9 +18,10 @@ pub mod budget;
 pub mod certificates;
 pub mod client_certificate;
 pub mod clients;
+pub mod handoff;
 pub mod proxy_protocol;
 pub mod tls;
 
 pub use accept::{Accepted, Listening};
-pub use bind::{BindError, Bound, Socket, bind};
+pub use bind::{BindError, Bound, FileOwner, Socket, bind};
 pub use budget::{Budget, Permit};

@@ -140,6 +140,8 @@ metrics! {
         "Files of certificates found changed while serving, by what became of them (ok: in use, refused: the old ones go on).");
     TLS_HANDSHAKES = cells("forecourt_tls_handshakes_total", Counter, ["listener", "result"],
         "TLS handshakes with clients, by result.");
+    UPGRADES = facade("forecourt_upgrades_total", Counter, ["result"],
+        "Upgrades to another program, by result: ok in the process that took over, failed in the one that went on.");
 }
 
 #[cfg(test)]

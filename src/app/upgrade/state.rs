@@ -1,0 +1,195 @@
+//! What a process knows and its successor must not forget.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Backend, BackendKey, Health, OperatorWord};
+use crate::config::Secret;
+use crate::plan::Plan;
+use crate::snapshot::{Registry, Snapshot};
+
+/// Live state that goes from one process to the next.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Number of the last configuration.
+    pub generation: u64,
+    /// The secret of sticky pools that have none of their own, in base64.
+    sticky: Option<String>,
+    backends: Vec<Known>,
+}
+
+/// What is known of a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Known {
+    pool: String,
+    /// As the configuration writes it.
+    address: String,
+    health: String,
+    operator: String,
+}
+
+impl State {
+    /// What is known now.
+    pub(in crate::app) fn of(snapshot: &Snapshot, secret: Option<&Secret>) -> Self {
+        let members = snapshot.pools.iter().flat_map(|pool| pool.members.all());
+        let mut seen: HashSet<&BackendKey, RandomState> = HashSet::default();
+        let backends = members.map(|member| &member.backend);
+        let backends = backends.filter(|backend| seen.insert(backend.key()));
+        Self {
+            generation: snapshot.generation,
+            sticky: secret.map(|secret| STANDARD.encode(secret.bytes())),
+            backends: backends.map(|backend| Known::of(backend)).collect(),
+        }
+    }
+
+    /// The secret of sticky pools that have none of their own.
+    #[must_use]
+    pub fn sticky_secret(&self) -> Option<Secret> {
+        let bytes = STANDARD.decode(self.sticky.as_deref()?).ok()?;
+        Some(Secret::from_bytes(&bytes))
+    }
+
+    /// Has the backends of a plan stand as they did. They are forgotten again when nobody holds what is returned, so it is to
+    /// be held until a snapshot of the plan does.
+    #[must_use]
+    pub(in crate::app) fn recall(&self, plan: &Plan, registry: &Registry) -> Vec<Arc<Backend>> {
+        let known = self.backends.iter().map(|known| {
+            let key = (known.pool.as_str(), known.address.as_str());
+            (key, known)
+        });
+        let known: std::collections::HashMap<_, _, RandomState> = known.collect();
+        let mut recalled = Vec::new();
+        for pool in &plan.pools {
+            for backend in &pool.backends {
+                let address = backend.address.to_string();
+                let Some(known) = known.get(&(&*pool.name, address.as_str())) else {
+                    continue;
+                };
+                let (backend, _) = registry.adopt(BackendKey {
+                    pool: Arc::clone(&pool.name),
+                    address: backend.address.clone(),
+                });
+                backend.set_health(known.health());
+                backend.set_operator(known.operator());
+                recalled.push(backend);
+            }
+        }
+        recalled
+    }
+}
+
+/// The secret stays out of it.
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("generation", &self.generation)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    fn of(backend: &Backend) -> Self {
+        let health = match backend.health() {
+            Health::Failing => FAILING,
+            Health::Unproven => UNPROVEN,
+            Health::Well => WELL,
+        };
+        let operator = match backend.operator() {
+            OperatorWord::Draining => DRAINING,
+            OperatorWord::Maintenance => MAINTENANCE,
+            OperatorWord::Ready => READY,
+        };
+        Self {
+            pool: backend.key().pool.to_string(),
+            address: backend.address().to_string(),
+            health: health.to_owned(),
+            operator: operator.to_owned(),
+        }
+    }
+
+    /// A word that is not known here is no reason to keep a backend out.
+    fn health(&self) -> Health {
+        match self.health.as_str() {
+            FAILING => Health::Failing,
+            UNPROVEN => Health::Unproven,
+            _ => Health::Well,
+        }
+    }
+
+    fn operator(&self) -> OperatorWord {
+        match self.operator.as_str() {
+            DRAINING => OperatorWord::Draining,
+            MAINTENANCE => OperatorWord::Maintenance,
+            _ => OperatorWord::Ready,
+        }
+    }
+}
+
+const FAILING: &str = "failing";
+const UNPROVEN: &str = "unproven";
+const WELL: &str = "well";
+const DRAINING: &str = "draining";
+const MAINTENANCE: &str = "maintenance";
+const READY: &str = "ready";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, load_text};
+
+    fn plan(text: &str) -> Arc<Plan> {
+        let path = std::path::Path::new("test.toml");
+        Arc::new(load_text(text, path, &Options::new()).unwrap().plan)
+    }
+
+    const SHOP: &str = "[listeners.web]\naddress = \"127.0.0.1:0\"\n\
+        [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\
+        [pools.shop]\nhealth = { path = \"/\" }\n\
+        backends = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\n";
+
+    #[test]
+    fn standings_survive_and_what_is_unknown_is_passed_over() {
+        let plan = plan(SHOP);
+        let (old, new) = (Arc::new(Registry::new(1, 0)), Arc::new(Registry::new(2, 0)));
+        let before = Snapshot::assemble(Arc::clone(&plan), &old, 7);
+        let of = |snapshot: &Snapshot| -> Vec<_> {
+            let members = snapshot.pools[0].members.all().iter();
+            let backends = members.map(|member| &member.backend);
+            backends.map(|one| (one.health(), one.operator())).collect()
+        };
+        let members = before.pools[0].members.all();
+        members[0].backend.set_health(Health::Failing);
+        members[1].backend.set_operator(OperatorWord::Draining);
+        members[2].backend.set_operator(OperatorWord::Maintenance);
+        let secret = Secret::from_bytes(b"of more than sixteen bytes");
+        let state = State::of(&before, Some(&secret));
+        let mut text = serde_json::to_value(&state).unwrap();
+        text["of another version"] = 1.into();
+        text["backends"][0]["ejected"] = true.into();
+        let read: State = serde_json::from_value(text).unwrap();
+        assert_eq!(read, state);
+        assert_eq!((read.generation, read.sticky_secret()), (7, Some(secret)));
+        assert!(!format!("{read:?}").contains(&STANDARD.encode("of more")[..8]));
+        let recalled = read.recall(&plan, &new);
+        let after = Snapshot::assemble(plan, &new, 8);
+        drop(recalled);
+        assert_eq!(of(&after), of(&before));
+        assert_eq!(after.pools[0].members.eligible().len(), 0);
+    }
+
+    #[test]
+    fn of_an_older_version_that_says_nothing_all_is_as_at_a_start() {
+        let state: State = serde_json::from_str("{}").unwrap();
+        assert_eq!(state, State::default());
+        assert!(state.sticky_secret().is_none());
+        assert!(state.recall(&plan(SHOP), &Registry::new(1, 0)).is_empty());
+    }
+}
