@@ -66,6 +66,37 @@ fn the_demo_starts_and_ends() {
     assert!(out.contains("a shop on four backends"), "{out}");
 }
 
+/// The first thing that a run says on `NOTIFY_SOCKET`.
+fn said_to_the_manager(configuration: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    let text = std::fs::read_to_string(configuration).expect("the configuration");
+    let file = folder.path().join("forecourt.toml");
+    let any_port = ["127.0.0.1:8080", "127.0.0.1:9900"];
+    let text = any_port
+        .iter()
+        .fold(text, |text, address| text.replace(address, "127.0.0.1:0"));
+    std::fs::write(&file, text).expect("a file");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_forecourt"))
+        .args(["run", "--config"])
+        .arg(&file)
+        .env("NOTIFY_SOCKET", &path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("run forecourt");
+    let patience = std::time::Duration::from_secs(30);
+    manager.set_read_timeout(Some(patience)).expect("a timeout");
+    let mut room = [0; 256];
+    let said = manager.recv(&mut room);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let count = said.expect("a word within half a minute");
+    String::from_utf8_lossy(&room[..count]).into_owned()
+}
+
 /// The unit runs the program as the program wants to be run.
 #[test]
 fn the_systemd_unit_speaks_the_programs_language() {
@@ -86,6 +117,9 @@ fn the_systemd_unit_speaks_the_programs_language() {
     }
     assert!(unit.contains("\nExecStart=/usr/local/bin/forecourt run --config /etc/forecourt/"));
     assert!(unit.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
+    // It would be killed as one that never started, or whose main process has gone, if it did not say so.
+    assert!(unit.contains("\nType=notify\n") && unit.contains("\nNotifyAccess=all\n"));
+    assert_eq!(said_to_the_manager(file), "READY=1\n");
 }
 
 #[test]

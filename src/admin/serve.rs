@@ -57,8 +57,7 @@ pub fn bind(plan: &Admin, given: &mut Given) -> Result<Entrance, AdminError> {
             .map(|socket| (Socket::Unix(socket), plan.address.clone()))
             .map_err(io::Error::other),
     };
-    let (socket, address) =
-        bound.map_err(|error| AdminError::Bind(plan.address.clone(), error))?;
+    let (socket, address) = bound.map_err(|error| AdminError::Bind(plan.address.clone(), error))?;
     Ok(Entrance(Bound {
         address,
         sockets: vec![socket],

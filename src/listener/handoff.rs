@@ -317,7 +317,10 @@ mod tests {
         let mut given = Given::by_process(labels.zip(fds)).unwrap();
         assert!(given.take(&Role::Admin, &any()).is_none());
         let other = Role::Listener("other".to_owned());
-        assert!(given.take(&other, &any()).is_none(), "a port that is not its own");
+        assert!(
+            given.take(&other, &any()).is_none(),
+            "a port that is not its own"
+        );
         let bound = given
             .take(&Role::Listener("web".to_owned()), &any())
             .unwrap();
@@ -327,7 +330,9 @@ mod tests {
             .sockets
             .iter()
             .map(|socket| {
-                let Socket::Tcp(socket) = socket else { return 0 };
+                let Socket::Tcp(socket) = socket else {
+                    return 0;
+                };
                 std::iter::from_fn(|| socket.accept().ok()).count()
             })
             .sum();
@@ -353,7 +358,12 @@ mod tests {
 
     #[test]
     fn half_a_message_is_an_error_and_a_long_one_too() {
-        for bytes in [&b"\0\0\0\x05[1"[..], b"\xff\xff\xff\xff[", b"\0\0", b"\0\0\0\x02[}"] {
+        for bytes in [
+            &b"\0\0\0\x05[1"[..],
+            b"\xff\xff\xff\xff[",
+            b"\0\0",
+            b"\0\0\0\x02[}",
+        ] {
             let (ours, theirs) = UnixStream::pair().unwrap();
             (&ours).write_all(bytes).unwrap();
             drop(ours);

@@ -49,6 +49,9 @@ impl Facade {
             let metric = &names::TLS_CERTIFICATE_RENEWALS;
             facade.series(metric, [result.as_str().to_owned()].into());
         }
+        for result in ["ok", "failed"] {
+            facade.series(&names::UPGRADES, [result.to_owned()].into());
+        }
         facade
     }
 

@@ -25,4 +25,5 @@ mod sticky;
 mod strategies;
 mod tls;
 mod tunnel;
+mod upgrade;
 mod websocket;

@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 
 use super::state::State;
 use super::{Go, Offer, Ready, STDIN, VARIABLE};
-use crate::app::{Running, notify};
 use crate::app::reload::CLOSING;
 use crate::app::worker::Command as Order;
+use crate::app::{Running, notify};
 use crate::config;
 use crate::listener::FileOwner;
 use crate::listener::handoff::{Label, Role, receive, send};
@@ -95,7 +95,10 @@ impl Upgrade {
             self.abandon();
             return Err(UpgradeError::Lost(error));
         }
-        tracing::info!(pid = successor.pid, "the new process is ready and takes over");
+        tracing::info!(
+            pid = successor.pid,
+            "the new process is ready and takes over"
+        );
         notify::replaced_by(successor.pid);
         Ok(successor)
     }
@@ -143,14 +146,13 @@ impl Running {
     /// Accepts no more where the successor does, and leaves it the admin API. Blocks until that is so.
     pub(in crate::app) fn hand_over(&mut self, successor: &Successor) {
         let (closed, all_closed) = std::sync::mpsc::channel();
-        let (left, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.listening)
-                .into_iter()
-                .partition(|listened| {
-                    let name = &*listened.post.listener.name;
-                    let is_it = |role: &Role| matches!(role, Role::Listener(role) if role == name);
-                    successor.left.iter().any(is_it)
-                });
+        let (left, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
+            .into_iter()
+            .partition(|listened| {
+                let name = &*listened.post.listener.name;
+                let is_it = |role: &Role| matches!(role, Role::Listener(role) if role == name);
+                successor.left.iter().any(is_it)
+            });
         // What it does not want ends with the drain, queue and all.
         self.listening = left;
         for listened in kept {
@@ -205,7 +207,8 @@ fn programs() -> impl Iterator<Item = PathBuf> {
     let own = std::env::current_exe().ok().map(|path| {
         // What the kernel says of a file that another one has replaced.
         let text = path.to_string_lossy();
-        text.strip_suffix(" (deleted)").map_or(path.clone(), PathBuf::from)
+        text.strip_suffix(" (deleted)")
+            .map_or(path.clone(), PathBuf::from)
     });
     called.into_iter().chain(own)
 }
@@ -243,7 +246,9 @@ fn post_mortem(
     }
     // Somebody whom it has started may hold the pipe open.
     let begun = Instant::now();
-    while hearing.as_ref().is_some_and(|hearing| !hearing.is_finished())
+    while hearing
+        .as_ref()
+        .is_some_and(|hearing| !hearing.is_finished())
         && begun.elapsed() < LAST_MOMENT
     {
         thread::sleep(LOOK);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -73,6 +74,25 @@ impl Balancer {
         Self::spawn_by(limited(open_files), configuration).wait_for_listeners(configuration)
     }
 
+    /// The same by this program, given as a path to be called by.
+    #[track_caller]
+    pub(crate) fn start_at(path: &Path, configuration: &str) -> Self {
+        Self::start_by(with_environment(Command::new(path)), configuration)
+    }
+
+    /// The same by this command, to which arguments are added.
+    #[track_caller]
+    pub(crate) fn start_by(command: Command, configuration: &str) -> Self {
+        Self::spawn_by(command, configuration).wait_for_listeners(configuration)
+    }
+
+    /// The same, with this as its standard input.
+    #[track_caller]
+    pub(crate) fn start_given(command: Command, stdin: OwnedFd, configuration: &str) -> Self {
+        let command = with_environment(command);
+        Self::spawn_given(command, stdin.into(), configuration).wait_for_listeners(configuration)
+    }
+
     #[track_caller]
     fn wait_for_listeners(mut self, configuration: &str) -> Self {
         for name in listener_names(configuration) {
@@ -88,7 +108,12 @@ impl Balancer {
     }
 
     #[track_caller]
-    fn spawn_by(mut command: Command, configuration: &str) -> Self {
+    fn spawn_by(command: Command, configuration: &str) -> Self {
+        Self::spawn_given(command, Stdio::null(), configuration)
+    }
+
+    #[track_caller]
+    fn spawn_given(mut command: Command, stdin: Stdio, configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         fs::write(config_in(&folder), configuration).expect("a new folder can be written to");
         let log =
@@ -99,7 +124,7 @@ impl Balancer {
             .arg(config_in(&folder))
             // So that relative paths in a configuration stay within the test's folder, whoever resolves them.
             .current_dir(folder.path())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(log("stdout"))
             .stderr(log("stderr"))
             .spawn()
@@ -191,6 +216,34 @@ impl Balancer {
             .expect("a child that was not waited for is there");
     }
 
+    /// The processes that have taken over from the first one, in turn.
+    pub(crate) fn successors(&self) -> Vec<Pid> {
+        self.pids_after("takes over pid=")
+    }
+
+    /// The processes that have been started to take over, whatever became of them.
+    pub(crate) fn candidates(&self) -> Vec<Pid> {
+        self.pids_after("an upgrade begins: the new process is starting pid=")
+    }
+
+    fn pids_after(&self, words: &str) -> Vec<Pid> {
+        let log = self.stderr();
+        let pids = log
+            .lines()
+            .filter_map(|line| Some(line.split_once(words)?.1.trim()));
+        pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            .collect()
+    }
+
+    /// Whether a process runs with this configuration. One that has ended and that nobody has asked for does not.
+    pub(crate) fn runs(&self, pid: Pid) -> bool {
+        let file = format!("/proc/{}/cmdline", pid.as_raw_pid());
+        let arguments = fs::read(file).unwrap_or_default();
+        let own = self.config_file();
+        let own = own.as_os_str().as_encoded_bytes();
+        arguments.windows(own.len()).any(|some| some == own)
+    }
+
     /// What the kernel says of it.
     pub(crate) fn vitals(&self) -> Vitals {
         Vitals::of(self.child.id())
@@ -239,6 +292,11 @@ impl Drop for Balancer {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        for pid in self.candidates() {
+            if self.runs(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         if thread::panicking() {
             show(&self.stderr());
         }
@@ -271,7 +329,7 @@ fn with_environment(mut command: Command) -> Command {
 }
 
 /// The program: another build than the one beside the tests if `FORECOURT_BINARY` names one.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let other = std::env::var_os("FORECOURT_BINARY");
     other.map_or_else(|| env!("CARGO_BIN_EXE_forecourt").into(), PathBuf::from)
 }

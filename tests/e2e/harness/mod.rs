@@ -37,7 +37,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use balancer::{Balancer, command, pool, program};
+pub(crate) use balancer::{Balancer, binary, command, pool, program};
 pub(crate) use client::{Client, ClientError, Ending, Request, Response, read_response, reset};
 pub(crate) use crowd::Crowd;
 pub(crate) use load::{Load, LoadOrigin, Tally, raise_limit};

@@ -1,0 +1,129 @@
+//! Programs that come to nothing: the old one goes on, and says why.
+
+use super::*;
+
+/// Upgrades, and waits until that has failed once more.
+#[track_caller]
+fn fail(balancer: &Balancer) {
+    let before = failed_upgrades(balancer);
+    balancer.signal(Signal::USR2);
+    wait_until(DEADLINE, "the failure", || {
+        failed_upgrades(balancer) == before + 1.0
+    });
+}
+
+#[test]
+fn a_program_that_cannot_start_changes_nothing() {
+    let origin = Origin::named("a");
+    let good = Balancer::front("shop") + &pool("shop", "round-robin", &[&origin]);
+    let program = Turnable::to_the_program();
+    let mut balancer = Balancer::start_at(&program.path(), &good);
+    let busy = Busy::at(balancer.address("web"));
+    busy.go_on(50);
+
+    program.turn_to_script("echo its last sigh >&2; exit 7");
+    fail(&balancer);
+    let log = balancer.stderr();
+    let line = log.lines().find(|line| line.contains("upgrade failed"));
+    let line = line.expect("a line that says so");
+    assert!(
+        line.contains("exit status: 7") && line.contains("its last sigh"),
+        "{line}"
+    );
+
+    // One that ends its standard input and stays.
+    program.turn_to_script("exec sleep 1000 <&-");
+    fail(&balancer);
+    program.turn_to(Path::new("/etc/hostname"));
+    fail(&balancer);
+    assert_eq!(
+        balancer.candidates().len(),
+        2,
+        "the last is no program at all"
+    );
+
+    program.turn_to(&binary());
+    balancer.rewrite(&good.replace("strategy", "strategie"));
+    fail(&balancer);
+    let log = balancer.stderr();
+    let line = log.lines().rfind(|line| line.contains("upgrade failed"));
+    assert!(line.unwrap().contains("exit status: 2"), "{log}");
+    assert!(line.unwrap().contains("strategie"), "{log}");
+
+    assert!(serving(&balancer).is_none() && balancer.try_exit().is_none());
+    busy.go_on(50);
+    balancer.rewrite(&good);
+    upgrade(&mut balancer);
+    busy.go_on(50);
+    assert_eq!(busy.failures(), [""; 0]);
+    end(&balancer);
+}
+
+/// Killed at any moment before it is its turn, a new process has taken nothing along.
+#[test]
+fn a_new_process_that_is_killed_changes_nothing() {
+    let origin = Origin::named("a");
+    // It is not ready before it knows its backend, whose check waits.
+    let configuration = |path: &str| {
+        let pool = pool("shop", "round-robin", &[&origin]);
+        format!(
+            "{}{pool}\n[pools.shop.health]\npath = \"{path}\"\ninitial = \"hold\"\ntimeout = \"1h\"\ninterval = \"1h\"\nfast_interval = \"20ms\"\n",
+            Balancer::front("shop")
+        )
+    };
+    origin.on("/never", Behaviour::Hang);
+    let mut balancer = Balancer::start(&configuration("/healthz"));
+    let is_ready = |balancer: &Balancer| balancer.admin("/readyz").status == 200;
+    wait_until(DEADLINE, "the backend to be known", || is_ready(&balancer));
+    let busy = Busy::at(balancer.address("web"));
+    balancer.rewrite(&configuration("/never"));
+    balancer.signal(Signal::USR2);
+    let asked = |target: &str| {
+        let received = origin.received();
+        received.iter().any(|request| request.target == target)
+    };
+    wait_until(DEADLINE, "the new process to have all but begun", || {
+        asked("/never")
+    });
+    busy.go_on(50);
+    let child = wait_for(DEADLINE, "its number", || balancer.candidates().pop());
+    kill_process(child, Signal::KILL).unwrap();
+    wait_until(DEADLINE, "the failure", || {
+        failed_upgrades(&balancer) == 1.0
+    });
+    assert!(
+        balancer.stderr().contains("signal: 9"),
+        "{}",
+        balancer.stderr()
+    );
+    busy.go_on(50);
+    assert_eq!(status(&balancer)["state"], "serving");
+
+    // And one that is starting when its elder is told to end goes with it.
+    balancer.signal(Signal::USR2);
+    let second = wait_for(DEADLINE, "its number", || {
+        balancer.candidates().into_iter().nth(1)
+    });
+    assert_eq!(busy.failures(), [""; 0]);
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
+    wait_until(DEADLINE, "its end", || !balancer.runs(second));
+    assert!(serving(&balancer).is_none());
+}
+
+/// The variable of an upgrade in an environment that is none.
+#[test]
+fn a_process_that_was_left_alone_says_so() {
+    let output = super::super::harness::command()
+        .args(["run", "--config", "/nowhere"])
+        .env("FORECOURT_HANDOFF", "stdin")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        text.contains("FORECOURT_HANDOFF") && text.contains("unset it"),
+        "{text}"
+    );
+}
