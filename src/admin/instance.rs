@@ -1,7 +1,7 @@
 //! What the admin API knows of the running process.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use crate::snapshot::{Registry, Snapshots};
@@ -17,7 +17,8 @@ pub struct Instance {
     pub(super) begun: Instant,
     state: AtomicU8,
     /// Whether first verdicts on backends are waited for.
-    held: AtomicBool,
+    held: Mutex<bool>,
+    released: Condvar,
     addresses: RwLock<Vec<(String, String)>>,
 }
 
@@ -46,7 +47,8 @@ impl Instance {
             started: SystemTime::now(),
             begun: Instant::now(),
             state: AtomicU8::new(State::Starting as u8),
-            held: AtomicBool::new(false),
+            held: Mutex::new(false),
+            released: Condvar::new(),
             addresses: RwLock::default(),
         }
     }
@@ -58,12 +60,23 @@ impl Instance {
 
     /// Says that it is not ready before [`Instance::release`], even though it serves.
     pub fn hold(&self) {
-        self.held.store(true, Ordering::Release);
+        *self.held() = true;
     }
 
     /// Says that no first verdict on a backend is waited for any more.
     pub fn release(&self) {
-        self.held.store(false, Ordering::Release);
+        *self.held() = false;
+        self.released.notify_all();
+    }
+
+    /// Blocks until no first verdict on a backend is waited for any more.
+    pub fn wait_for_release(&self) {
+        let released = self.released.wait_while(self.held(), |held| *held);
+        drop(released.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn held(&self) -> MutexGuard<'_, bool> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that it is ending.
@@ -75,7 +88,7 @@ impl Instance {
     pub fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             0 => State::Starting,
-            1 if self.held.load(Ordering::Acquire) => State::Starting,
+            1 if *self.held() => State::Starting,
             1 => State::Serving,
             _ => State::Draining,
         }

@@ -4,14 +4,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::control::{self, Control};
 use super::upgrade::predecessor::{Beginning, Predecessor};
+use super::upgrade::state::State;
 use super::worker::{self, Command, Post, Setup};
-use crate::admin::instance::State;
 use crate::admin::{self, AdminError, Instance};
 use crate::health::Initial;
 use crate::listener::bind::remove;
@@ -118,34 +117,25 @@ impl Forecourt {
         let fixed = count * (FILES_PER_WORKER + 2 * plan.listeners.len()) + FILES_PER_WORKER;
         let shares = Shares::claim(fixed);
         let descriptors = Descriptors::new(shares.connections);
+        // Before anything is counted.
         let facade = Facade::install();
         let access_plan = &plan.log.access;
         let access = AccessControl::start(access_plan.target.clone(), access_plan.format)
             .map_err(StartError::AccessLog)?;
         let tls = TlsShared::new()?;
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
-        let generation = state.generation + 1;
-        let recalled = state.recall(&plan, &registry);
-        let first = Snapshot::assemble(Arc::clone(&plan), &registry, generation);
-        drop(recalled);
-        let snapshots = Arc::new(Snapshots::new(first));
+        let snapshots = Arc::new(Snapshots::new(first_of(&plan, &registry, &state)));
         let bound = bind_all(&plan.listeners, count, &mut given)?;
-        let instance = Arc::new(Instance::new(
-            Arc::clone(&snapshots),
-            Arc::clone(&registry),
-            facade,
-        ));
-        if plan.pools.iter().any(holds) {
-            instance.hold();
-        }
-        let admin = plan.admin.as_ref();
-        let admin = admin
-            .map(|plan| admin::bind(plan, &mut given))
-            .transpose()?;
+        let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), facade);
+        let instance = Arc::new(held(instance, &plan));
+        let admin = match &plan.admin {
+            Some(plan) => Some(admin::bind(plan, &mut given)?),
+            None => None,
+        };
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
         let mut running = Running {
-            generation,
+            generation: state.generation + 1,
             budget: Budget::new(shares.clients, count, Arc::clone(&descriptors)),
             listening: Vec::new(),
             next_key: 0,
@@ -167,24 +157,36 @@ impl Forecourt {
         running.note_generation();
         // Addresses are bound: whoever connects from now on is served, and nobody reads of a listener before that.
         running.instance.serving();
-        if let Some(predecessor) = predecessor
-            && let Err(error) = running.relieve(predecessor, given)
-        {
-            unbind(&bound);
-            return Err(error);
+        if let Some(predecessor) = predecessor {
+            let relieved = running.relieve(predecessor, given);
+            relieved.inspect_err(|_| unbind(&bound))?;
         }
-        if let Some(admin) = admin {
-            running.admin = Some(admin.serve(Arc::clone(&running.instance))?);
-        }
+        running.admin = admin
+            .map(|admin| admin.serve(Arc::clone(&running.instance)))
+            .transpose()?;
         running.listen(bound);
         Ok(running)
     }
 }
 
-/// Whether a pool wants the process not to be ready before it knows its backends.
-fn holds(pool: &plan::Pool) -> bool {
-    let policy = pool.health.as_ref();
-    policy.is_some_and(|policy| policy.initial == Initial::Hold)
+/// The first generation of this process, in which backends stand as the process before knew them.
+fn first_of(plan: &Arc<Plan>, registry: &Arc<Registry>, state: &State) -> Snapshot {
+    let recalled = state.recall(plan, registry);
+    let first = Snapshot::assemble(Arc::clone(plan), registry, state.generation + 1);
+    drop(recalled);
+    first
+}
+
+/// The same, not ready before it knows its backends if a pool wants that.
+fn held(instance: Instance, plan: &Plan) -> Instance {
+    let holds = |pool: &plan::Pool| {
+        let policy = pool.health.as_ref();
+        policy.is_some_and(|policy| policy.initial == Initial::Hold)
+    };
+    if plan.pools.iter().any(holds) {
+        instance.hold();
+    }
+    instance
 }
 
 impl Running {
@@ -220,9 +222,7 @@ impl Running {
     /// Waits until backends are known, if a pool wants that, and then for the process before to let go.
     fn relieve(&self, predecessor: Predecessor, given: Given) -> Result<(), StartError> {
         // First verdicts come in any case; if they take too long, the process before ends the waiting.
-        while self.instance.state() != State::Serving {
-            thread::sleep(LOOK);
-        }
+        self.instance.wait_for_release();
         predecessor.relieve(given).map_err(StartError::Takeover)
     }
 
@@ -369,9 +369,6 @@ pub(super) fn unbind(bound: &[(Arc<Listener>, Bound)]) {
 
 /// Commands that may wait for a worker: a burst of handed-over connections.
 const COMMANDS: usize = 1024;
-
-/// How often it is looked whether backends are known.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Descriptors of a worker's runtime.
 const FILES_PER_WORKER: usize = 4;

@@ -153,7 +153,7 @@ mod tests {
     const SHOP: &str = "[listeners.web]\naddress = \"127.0.0.1:0\"\n\
         [[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\
         [pools.shop]\nhealth = { path = \"/\" }\n\
-        backends = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\n";
+        backends = [{ address = \"127.0.0.1:1\" }, { address = \"127.0.0.1:2\" }, { address = \"127.0.0.1:3\" }]\n";
 
     #[test]
     fn standings_survive_and_what_is_unknown_is_passed_over() {
@@ -182,7 +182,11 @@ mod tests {
         let after = Snapshot::assemble(plan, &new, 8);
         drop(recalled);
         assert_eq!(of(&after), of(&before));
-        assert_eq!(after.pools[0].members.eligible().len(), 0);
+        // They take effect at once, not only when health has its next say.
+        let rebuilt = before.anew(&["shop".into()].into(), &old);
+        let eligible = |snapshot: &Snapshot| snapshot.pools[0].members.eligible().to_vec();
+        assert_eq!(eligible(&after), eligible(&rebuilt));
+        assert_ne!(eligible(&after), eligible(&before));
     }
 
     #[test]

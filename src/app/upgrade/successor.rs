@@ -5,11 +5,13 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -69,20 +71,29 @@ impl Upgrade {
         let (offer, fds) = running.offer(options).map_err(UpgradeError::Sockets)?;
         let (ours, theirs) = UnixStream::pair().map_err(UpgradeError::Sockets)?;
         let mut child = spawn(theirs)?;
-        let (pid, stderr) = (child.id(), child.stderr.take());
+        let pid = child.id();
+        let words = Words::default();
+        let silent = match child.stderr.take() {
+            Some(stderr) => hear(stderr, words.clone()),
+            None => channel().1,
+        };
         tracing::info!(pid, "an upgrade begins: the new process is starting");
         let child = Arc::new(Mutex::new(child));
         let spawned = Arc::clone(&child);
         let talk = tokio::task::spawn_blocking(move || {
-            let words = Words::default();
-            let hearing = stderr.map(|stderr| hear(stderr, words.clone()));
-            talk(&ours, &offer, fds)
-                .map(|ready| Successor {
+            match talk(&ours, &offer, fds) {
+                Ok(Ready { left }) => Ok(Successor {
                     pid,
-                    left: ready.left,
+                    left,
                     stream: ours,
-                })
-                .map_err(|error| post_mortem(error, &spawned, hearing, words))
+                }),
+                Err(error) => {
+                    let error = post_mortem(error, &spawned, &silent, words);
+                    // Not before it has ended: it would take the end of the stream for our crash, and serve.
+                    drop(ours);
+                    Err(error)
+                }
+            }
         });
         Ok(Self { child, talk })
     }
@@ -145,7 +156,7 @@ impl Running {
 
     /// Accepts no more where the successor does, and leaves it the admin API. Blocks until that is so.
     pub(in crate::app) fn hand_over(&mut self, successor: &Successor) {
-        let (closed, all_closed) = std::sync::mpsc::channel();
+        let (closed, all_closed) = channel();
         let (left, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
             .into_iter()
             .partition(|listened| {
@@ -207,8 +218,8 @@ fn programs() -> impl Iterator<Item = PathBuf> {
     let own = std::env::current_exe().ok().map(|path| {
         // What the kernel says of a file that another one has replaced.
         let text = path.to_string_lossy();
-        text.strip_suffix(" (deleted)")
-            .map_or(path.clone(), PathBuf::from)
+        let replaced = text.strip_suffix(" (deleted)").map(PathBuf::from);
+        replaced.unwrap_or(path)
     });
     called.into_iter().chain(own)
 }
@@ -225,43 +236,34 @@ fn talk(stream: &UnixStream, offer: &Offer, fds: Vec<OwnedFd>) -> io::Result<Rea
 fn post_mortem(
     error: io::Error,
     child: &Mutex<Child>,
-    hearing: Option<thread::JoinHandle<()>>,
+    silent: &Receiver<()>,
     words: Words,
 ) -> UpgradeError {
     let is_late = matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     );
-    // Its end of the stream closes a moment before it has ended.
-    let begun = Instant::now();
-    let mut ended = None;
-    while !is_late && ended.is_none() && begun.elapsed() < LAST_MOMENT {
-        ended = lock(child).try_wait().ok().flatten();
-        thread::sleep(LOOK);
-    }
-    if ended.is_none() {
+    // Its end of the stream closes a moment before that of its standard error, and that one before it has
+    // ended. Somebody whom it has started may hold the pipe open.
+    let is_silent = !is_late && silent.recv_timeout(LAST_MOMENT).is_ok();
+    let status = {
         let mut child = lock(child);
+        // Whoever is ending already keeps the status that he ends with.
         let _ = child.kill();
-        let _ = child.wait();
-    }
-    // Somebody whom it has started may hold the pipe open.
-    let begun = Instant::now();
-    while hearing
-        .as_ref()
-        .is_some_and(|hearing| !hearing.is_finished())
-        && begun.elapsed() < LAST_MOMENT
-    {
-        thread::sleep(LOOK);
-    }
-    match ended {
-        Some(status) => UpgradeError::Ended(status, words),
-        None if is_late => UpgradeError::Late(words),
-        None => UpgradeError::Strange(error, words),
+        child.wait()
+    };
+    let is_by_itself = |status: &ExitStatus| is_silent || status.signal() != Some(KILL);
+    match status {
+        _ if is_late => UpgradeError::Late(words),
+        Ok(status) if is_by_itself(&status) => UpgradeError::Ended(status, words),
+        Ok(_) | Err(_) => UpgradeError::Strange(error, words),
     }
 }
 
-/// Passes on what the new process writes to its standard error, and remembers the end of it.
-fn hear(mut stderr: ChildStderr, words: Words) -> thread::JoinHandle<()> {
+/// Passes on what the new process writes to its standard error, and remembers the end of it. The receiver is told
+/// when it writes no more.
+fn hear(mut stderr: ChildStderr, words: Words) -> Receiver<()> {
+    let (silent, is_silent) = channel();
     thread::spawn(move || {
         let mut room = [0; 4096];
         while let Ok(count @ 1..) = stderr.read(&mut room) {
@@ -271,7 +273,10 @@ fn hear(mut stderr: ChildStderr, words: Words) -> thread::JoinHandle<()> {
             let excess = last.len().saturating_sub(LAST_WORDS);
             last.drain(..excess);
         }
-    })
+        // Nobody asks if all has gone well.
+        let _ = silent.send(());
+    });
+    is_silent
 }
 
 fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
@@ -297,7 +302,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a process that has closed its end may take to be gone, and its words to come.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(5);
+
+/// The number of SIGKILL.
+const KILL: i32 = rustix::process::Signal::KILL.as_raw();
 
 /// Bytes of last words.
 const LAST_WORDS: usize = 1000;

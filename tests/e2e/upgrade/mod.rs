@@ -29,9 +29,9 @@ struct Turnable {
 
 impl Turnable {
     fn to_the_program() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("there is room for a folder");
         let turnable = Self { folder };
-        symlink(binary(), turnable.path()).unwrap();
+        symlink(binary(), turnable.path()).expect("the folder can be written to");
         turnable
     }
 
@@ -41,17 +41,18 @@ impl Turnable {
 
     fn turn_to(&self, program: &Path) {
         let beside = self.folder.path().join("next");
-        symlink(program, &beside).unwrap();
-        std::fs::rename(beside, self.path()).unwrap();
+        symlink(program, &beside).expect("the folder can be written to");
+        std::fs::rename(beside, self.path()).expect("the folder can be written to");
     }
 
     /// Leads to a shell script of these lines.
     fn turn_to_script(&self, lines: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let script = self.folder.path().join("script");
-        std::fs::write(&script, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        std::fs::write(&script, format!("#!/bin/sh\n{lines}\n"))
+            .expect("the folder can be written to");
         let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&script, mode).unwrap();
+        std::fs::set_permissions(&script, mode).expect("the folder can be written to");
         self.turn_to(&script);
     }
 }
@@ -64,7 +65,7 @@ fn serving(balancer: &Balancer) -> Option<Pid> {
 /// Signals whoever serves now.
 fn signal(balancer: &Balancer, signal: Signal) {
     match serving(balancer) {
-        Some(pid) => kill_process(pid, signal).unwrap(),
+        Some(pid) => kill_process(pid, signal).expect("it runs"),
         None => balancer.signal(signal),
     }
 }
@@ -155,6 +156,8 @@ impl Busy {
     fn failures(self) -> Vec<String> {
         self.ended.store(true, Ordering::Relaxed);
         let clients = self.clients.into_iter();
-        clients.flat_map(|client| client.join().unwrap()).collect()
+        clients
+            .flat_map(|client| client.join().expect("a client does not panic"))
+            .collect()
     }
 }
