@@ -32,6 +32,11 @@ pub(super) fn text(instance: &Instance) -> String {
         scrape.pool(&pool.name, &pool.meters.total());
         let in_panic = f64::from(u8::from(pool.members.are_in_panic()));
         scrape.gauge(&names::POOL_PANIC, &[&pool.name], in_panic);
+        scrape.gauge(
+            &names::POOL_QUEUED,
+            &[&pool.name],
+            pool.door.waiting() as f64,
+        );
         for member in pool.members.all() {
             let backend = &member.backend;
             let address = backend.address().to_string();

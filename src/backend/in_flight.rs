@@ -24,6 +24,11 @@ impl<B: Deref<Target = Backend>> InFlight<B> {
         Self(backend)
     }
 
+    /// Claims the backend unless as many requests are in flight as may be; `keep` is asked for only then.
+    pub fn begin_within(backend: &Backend, keep: impl FnOnce() -> B) -> Option<Self> {
+        backend.live.try_enter().then(|| Self(keep()))
+    }
+
     /// The backend that is claimed.
     pub fn backend(&self) -> &Backend {
         &self.0

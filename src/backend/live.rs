@@ -2,10 +2,10 @@
 //!
 //! Two workers that use two backends must not share a line, or each would slow the other for nothing;
 //! 128 and not 64, since the processors in question fetch lines in pairs. All orderings are relaxed:
-//! each atomic is a number of its own and publishes no other memory. What follows from a standing is
+//! each atomic is a number of its own and publishes no other memory; but for what those who wait for a place rely on. What follows from a standing is
 //! published by the swap of the snapshot.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::standing::{Health, OperatorWord};
 
@@ -13,6 +13,8 @@ use super::standing::{Health, OperatorWord};
 #[repr(align(128))]
 pub(super) struct Live {
     in_flight: AtomicU32,
+    /// The most that may be in flight; 0 for as many as come.
+    most: AtomicU32,
     /// Turns owed, and in the highest bit whether the last turn was let pass.
     debt: AtomicU32,
     health: AtomicU8,
@@ -23,6 +25,7 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             in_flight: AtomicU32::new(0),
+            most: AtomicU32::new(0),
             debt: AtomicU32::new(0),
             health: AtomicU8::new(Health::Well.to_bits()),
             operator: AtomicU8::new(OperatorWord::Ready.to_bits()),
@@ -39,8 +42,29 @@ impl Live {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    /// Enters unless that were more than may be in flight; says whether it did.
+    pub(super) fn try_enter(&self) -> bool {
+        let most = self.most.load(Relaxed);
+        if most == 0 {
+            self.enter();
+            return true;
+        }
+        let one_more = |now| (now < most).then_some(now + 1);
+        // Sequentially consistent, as leaving is: see the story of `limit::queue`.
+        let entered = self.in_flight.fetch_update(SeqCst, SeqCst, one_more);
+        entered.is_ok()
+    }
+
+    pub(super) fn most(&self) -> u32 {
+        self.most.load(Relaxed)
+    }
+
+    pub(super) fn set_most(&self, most: u32) {
+        self.most.store(most, SeqCst);
+    }
+
     pub(super) fn leave(&self) {
-        let before = self.in_flight.fetch_sub(1, Relaxed);
+        let before = self.in_flight.fetch_sub(1, SeqCst);
         debug_assert!(before > 0, "a request ended that had not begun");
     }
 

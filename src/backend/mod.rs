@@ -90,6 +90,17 @@ impl Backend {
         self.live.in_flight()
     }
 
+    /// The most requests that may be in flight at once; 0 for as many as come.
+    pub fn most_in_flight(&self) -> u32 {
+        self.live.most()
+    }
+
+    /// Sets the most requests that may be in flight at once, from now on; 0 for as many as come. What is in flight
+    /// already stays.
+    pub fn set_most_in_flight(&self, most: u32) {
+        self.live.set_most(most);
+    }
+
     /// Health's verdict and the operator's word, joined.
     pub fn standing(&self) -> Standing {
         Standing::of(self.health(), self.operator())
@@ -201,6 +212,32 @@ mod tests {
             }
         });
         assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[test]
+    fn no_more_are_in_flight_than_may_be_whoever_comes_at_once() {
+        let backend = backend();
+        backend.set_most_in_flight(3);
+        let claim = || InFlight::begin_within(&backend, || Arc::clone(&backend));
+        let most = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        if let Some(claimed) = claim() {
+                            let now = claimed.backend().in_flight();
+                            most.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert!((1..=3).contains(&most.into_inner()));
+        assert_eq!(backend.in_flight(), 0);
+        let held: Vec<_> = (0..4).map_while(|_| claim()).collect();
+        assert_eq!(held.len(), 3);
+        backend.set_most_in_flight(0);
+        assert!(claim().is_some());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! How much at once: bounds that workers share.
 //!
-//! *What enters*: how much there is, and a share of it. *What leaves*: a permit that is given back by being dropped,
-//! or a no.
+//! *What enters*: how much there is, and a share of it; requests that want to be in. *What leaves*: a permit or a place
+//! that is given back, a ticket for the queue, or a no.
 //!
-//! [`budget`] (retries of a pool, against storms of them).
+//! [`budget`] (retries of a pool, against storms of them), [`queue`] (requests of a pool, and who waits for a place).
 //!
-//! Deliberately absent: who asks and why, clocks, waiting.
+//! Deliberately absent: who asks and why, clocks (whoever waits has its own deadline), bounds of single backends, which
+//! are with the number that they bound (`backend::live`).
 
 pub mod budget;
+pub mod queue;
 
 pub use budget::{Budget, Permit};
+pub use queue::{Door, Place, Ticket};

@@ -37,10 +37,23 @@ pub struct Pool {
     pub style: RequestStyle,
     /// What is sent again.
     pub retry: Retry,
+    /// How much at once.
+    pub limits: Limits,
     /// How its backends are checked, if they are.
     pub health: Option<Arc<Policy>>,
     /// The share of backends that must be well for health to be asked for.
     pub panic_threshold: PanicThreshold,
+}
+
+/// How many requests at once, and how many may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in flight at all backends together; 0 for as many as come.
+    pub in_flight: u32,
+    /// Requests that wait for a place; 0 for none.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
 }
 
 /// What is sent again, and how often.
@@ -157,6 +170,8 @@ pub struct BackendPlan {
     pub server_name: Option<ServerName<'static>>,
     /// Its share; 0 for no new traffic.
     pub weight: u32,
+    /// Requests in flight at once; 0 for as many as come.
+    pub max_in_flight: u32,
 }
 
 /// Deadlines towards backends.

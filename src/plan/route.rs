@@ -22,9 +22,14 @@ pub struct Route {
     pub upgrade: Vec<Box<str>>,
     /// Whether a request with `Idempotency-Key` may be sent again as if its method were idempotent.
     pub idempotency_key: bool,
+    /// How important its requests are when a pool is full, from 0 to 9.
+    pub priority: u8,
 }
 
 impl Route {
+    /// How important requests are whose route does not say so.
+    pub const PRIORITY: u8 = 5;
+
     /// Index into the plan's pools; absent if the route answers by itself.
     #[must_use]
     pub fn pool(&self) -> Option<usize> {

@@ -9,7 +9,7 @@ use super::{Failure, Incoming};
 use crate::limit::Permit;
 use crate::message::Head;
 use crate::message::body::RequestBody;
-use crate::snapshot::{Choice, Pool};
+use crate::snapshot::{Choice, NoChoice, Pool};
 use crate::strategy::{PickContext, Slot, Tried};
 use crate::telemetry::{Cause, RetryOutcome};
 use crate::upstream::Reuse;
@@ -38,6 +38,8 @@ pub(super) struct Course<'p> {
     last: Option<Failure>,
     /// Why a retry that was due was not made.
     denied: Option<RetryOutcome>,
+    /// Whether the last pick found all full: then it may be waited for.
+    is_full: bool,
 }
 
 /// What is due after a failure.
@@ -81,6 +83,7 @@ impl<'p> Course<'p> {
             permit: None,
             last: None,
             denied: None,
+            is_full: false,
         }
     }
 
@@ -105,8 +108,11 @@ impl<'p> Course<'p> {
         }
         match due {
             Due::Anew => {
-                let choice = x.view.claim(x.pool?, slot);
-                Some((choice, Reuse::Never))
+                match x.view.claim(x.pool?, slot) {
+                    Some(choice) => Some((choice, Reuse::Never)),
+                    // Somebody else has had its place in the meantime.
+                    None => self.pick(x),
+                }
             }
             Due::Elsewhere if self.picks >= MOST_PICKS => {
                 self.denied = Some(RetryOutcome::NoneLeft);
@@ -197,9 +203,38 @@ impl<'p> Course<'p> {
             x.pool.map(|index| &*x.view.pools[index].name),
             Some(&*self.pool.name)
         );
+        // Nobody overtakes those that wait.
+        let choice = if self.pool.door.waiting() > 0 && !self.is_full {
+            Err(NoChoice::AllFull)
+        } else {
+            x.view.choose(x.pool?, &cx)
+        };
+        self.is_full = matches!(choice, Err(NoChoice::AllFull));
+        let choice = choice.ok()?;
         self.picks += 1;
-        let choice = x.view.choose(x.pool?, &cx)?;
         Some((choice, self.reuse))
+    }
+
+    /// Whether there was no member only because all were full.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Picks once more, while it waits for a place.
+    pub(super) fn try_again(&mut self, x: &Exchange) -> Option<Next> {
+        self.is_full = true;
+        let next = self.pick(x);
+        if next.is_some() {
+            // What was denied for want of a place is had after all.
+            self.denied = None;
+        }
+        // No member left is an end too; only a full one is worth waiting for.
+        (next.is_some() || !self.is_full).then_some(next)
+    }
+
+    /// Notes that there was no place; a failure of before says more than that.
+    pub(super) fn turn_away(&mut self, cause: Cause) {
+        self.last.get_or_insert_with(|| Failure::before(cause));
     }
 
     fn is_late(&self, x: &Exchange) -> bool {

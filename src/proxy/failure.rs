@@ -76,7 +76,12 @@ impl Failure {
             | Cause::TargetTooLong
             | Cause::TooManyConnections
             | Cause::VersionUnsupported => Side::Client,
-            Cause::DescriptorsExhausted | Cause::LoopDetected | Cause::NoBackend => Side::Forecourt,
+            Cause::DescriptorsExhausted
+            | Cause::LoopDetected
+            | Cause::NoBackend
+            | Cause::QueueFull
+            | Cause::QueueTimeout
+            | Cause::Shed => Side::Forecourt,
             Cause::BadBody
             | Cause::BadStatus
             | Cause::BodyOverrun
@@ -135,7 +140,11 @@ pub fn status(cause: Cause) -> StatusCode {
         Cause::TargetTooLong => StatusCode::URI_TOO_LONG,
         Cause::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-        Cause::DescriptorsExhausted | Cause::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::DescriptorsExhausted
+        | Cause::NoBackend
+        | Cause::QueueFull
+        | Cause::QueueTimeout
+        | Cause::Shed => StatusCode::SERVICE_UNAVAILABLE,
         Cause::LoopDetected => StatusCode::LOOP_DETECTED,
         Cause::ConnectTimeout | Cause::ResponseTimeout | Cause::BodyTimeout => {
             StatusCode::GATEWAY_TIMEOUT

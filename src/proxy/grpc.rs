@@ -44,6 +44,9 @@ pub fn code(cause: Cause) -> Code {
         | Cause::ResponseTimeout => Code::DeadlineExceeded,
         Cause::BodyTooLarge
         | Cause::HeadTooLarge
+        | Cause::QueueFull
+        | Cause::QueueTimeout
+        | Cause::Shed
         | Cause::TargetTooLong
         | Cause::TooManyConnections => Code::ResourceExhausted,
         // Asked again in the same way it will not be there either.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::affinity::Inputs;
 use super::course::Course;
 use super::exchange::{Exchange, Tried as Record};
-use super::{Failure, Incoming, Proxy, rewrite};
+use super::{Failure, Incoming, Proxy, queue, rewrite};
 use crate::backend::InFlight;
 use crate::message::body::{Body as _, Length, RequestBody};
 use crate::snapshot::{Choice, Claimed, Pool};
@@ -38,7 +38,16 @@ pub(super) async fn until_answered<'c, T: Transport>(
 ) -> Result<(Response<T::Body<'c>>, Slot), Failure> {
     let mut course = Course::open((pool, inputs), request, x);
     let mut next = course.first(x);
-    while let Some((Choice { slot, in_flight }, reuse)) = next.take() {
+    loop {
+        if next.is_none() && course.is_full() {
+            match queue::wait(&mut course, x).await {
+                Ok(place) => next = place,
+                Err(cause) => course.turn_away(cause),
+            }
+        }
+        let Some((Choice { slot, in_flight }, reuse)) = next.take() else {
+            return Err(course.fail(x));
+        };
         note_attempt(pool, inputs, (slot, in_flight), x);
         next = match send(proxy, &course, (slot, reuse), request, x).await {
             Err(failure) => {
@@ -64,7 +73,6 @@ pub(super) async fn until_answered<'c, T: Transport>(
             }
         };
     }
-    Err(course.fail(x))
 }
 
 /// Makes one attempt.
@@ -143,7 +151,7 @@ fn note_attempt(
     let cells = pool.backend(slot).meters().at(x.worker.id());
     cells.picks[reason.index()].add(1);
     // The way to the first pick is short, and the clock is not free.
-    let (begun, picked) = if is_first {
+    let (begun, picked) = if is_first && x.picked.is_none() {
         (x.received, Duration::ZERO)
     } else {
         let now = Instant::now();

@@ -90,6 +90,8 @@ fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
         style: pool.style,
         retry: pool.retry.clone(),
         budget: Arc::clone(&pool.budget),
+        limits: pool.limits,
+        door: Arc::clone(&pool.door),
         meters: Arc::clone(&pool.meters),
     }
 }
@@ -142,6 +144,12 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         .map(|spec| strategy::ticket::former_tags(spec, &plan.name, &members));
     let members = Members::with_threshold(members, plan.panic_threshold)
         .with_former_tags(former.unwrap_or_default());
+    // Bounds are of now, whatever generation a request is of; set last, for whoever waits is woken by it.
+    for (member, backend) in members.all().iter().zip(&plan.backends) {
+        member.backend.set_most_in_flight(backend.max_in_flight);
+    }
+    let door = registry.door(&plan.name);
+    door.set(plan.limits.in_flight, plan.limits.queue);
     Pool {
         name: Arc::clone(&plan.name),
         strategy: strategy_of(plan, &members, registry),
@@ -161,6 +169,8 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         style: plan.style,
         retry: plan.retry.clone(),
         budget: registry.budget(&plan.name),
+        limits: plan.limits,
+        door,
         meters: registry.pool_meters(&plan.name),
     }
 }

@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use changes::Changes;
 pub use pool::Pool;
 pub use registry::Registry;
-pub use view::{Choice, Claimed, Reader, View};
+pub use view::{Choice, Claimed, NoChoice, Reader, View};
 
 use crate::plan::Plan;
 use crate::route::RouteTable;

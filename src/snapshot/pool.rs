@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, Secure};
-use crate::limit::Budget;
-use crate::plan::pool::{PoolTimeouts, Protocol, RequestStyle, Retry};
+use crate::limit::{Budget, Door};
+use crate::plan::pool::{Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -31,6 +31,10 @@ pub struct Pool {
     pub retry: Retry,
     /// Retries under way.
     pub budget: Arc<Budget>,
+    /// How much at once.
+    pub limits: Limits,
+    /// Who is in, and who waits.
+    pub door: Arc<Door>,
     /// Counters of the pool.
     pub meters: Arc<PoolMeters>,
 }

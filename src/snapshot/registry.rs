@@ -15,7 +15,7 @@ use dashmap::DashMap;
 
 use super::secure::{Secured, Settings};
 use crate::backend::{Backend, BackendKey, Secure};
-use crate::limit::Budget;
+use crate::limit::{Budget, Door};
 use crate::plan::Listener;
 use crate::strategy::Cursor;
 use crate::telemetry::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters};
@@ -30,6 +30,7 @@ pub struct Registry {
     secured: Secured,
     cursors: Adopted<Arc<str>, Cursor>,
     budgets: Adopted<Arc<str>, Budget>,
+    doors: Adopted<Arc<str>, Door>,
     pools: Adopted<Arc<str>, PoolMeters>,
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
     listeners: Adopted<String, ListenerMeters>,
@@ -48,6 +49,7 @@ impl Registry {
             secured: Secured::default(),
             cursors: Adopted::default(),
             budgets: Adopted::default(),
+            doors: Adopted::default(),
             pools: Adopted::default(),
             routes: Adopted::default(),
             listeners: Adopted::default(),
@@ -77,6 +79,7 @@ impl Registry {
         self.secured.sweep();
         self.cursors.sweep();
         self.budgets.sweep();
+        self.doors.sweep();
         self.pools.sweep();
         self.routes.sweep();
         self.listeners.sweep();
@@ -95,6 +98,10 @@ impl Registry {
 
     pub(super) fn budget(&self, pool: &Arc<str>) -> Arc<Budget> {
         self.budgets.adopt(Arc::clone(pool), Arc::default)
+    }
+
+    pub(super) fn door(&self, pool: &Arc<str>) -> Arc<Door> {
+        self.doors.adopt(Arc::clone(pool), Arc::default)
     }
 
     pub(super) fn pool_meters(&self, pool: &Arc<str>) -> Arc<PoolMeters> {

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use super::Snapshot;
 use crate::backend::{Backend, InFlight};
+use crate::limit::Place;
 use crate::strategy::{PickContext, Slot};
 
 /// A worker's way to the generation of now.
@@ -46,6 +47,17 @@ pub struct Claimed {
     view: View,
     pool: usize,
     slot: Slot,
+    /// Its place in the pool, until it is given back.
+    place: Option<Place>,
+}
+
+/// Why no member was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoChoice {
+    /// No member may be picked.
+    NobodyLeft,
+    /// Those that may be picked have as many requests as they may have, or the pool has.
+    AllFull,
 }
 
 impl Reader {
@@ -71,23 +83,68 @@ impl Reader {
 }
 
 impl View {
-    /// Picks a member of a pool and claims it, in one step. `None` when no member may be picked.
-    pub fn choose(&self, pool: usize, cx: &PickContext<'_>) -> Option<Choice> {
+    /// Picks a member of a pool and claims it, in one step. A member that is full is passed over as if it had been
+    /// tried.
+    pub fn choose(&self, pool: usize, cx: &PickContext<'_>) -> Result<Choice, NoChoice> {
         let picked = &self.pools[pool];
-        let slot = picked.strategy.pick(&picked.members, cx)?;
-        Some(self.claim(pool, slot))
+        let pick = |cx: &PickContext<'_>| picked.strategy.pick(&picked.members, cx);
+        let slot = pick(cx).ok_or(NoChoice::NobodyLeft)?;
+        if let Some(choice) = self.claim(pool, slot) {
+            return Ok(choice);
+        }
+        let mut tried = *cx.tried;
+        let mut full = slot;
+        // A full set of those tried is no longer than a few picks: then all others are gone through.
+        while !tried.contains(full) && tried.insert(full) {
+            let cx = PickContext {
+                tried: &tried,
+                ..*cx
+            };
+            let Some(slot) = pick(&cx) else {
+                return Err(NoChoice::AllFull);
+            };
+            if let Some(choice) = self.claim(pool, slot) {
+                return Ok(choice);
+            }
+            full = slot;
+        }
+        let eligible = picked.members.eligible();
+        let start = (cx.entropy % eligible.len().max(1) as u64) as usize;
+        let (before, after) = eligible.split_at(start);
+        let mut untried = after
+            .iter()
+            .chain(before)
+            .filter(|slot| !cx.tried.contains(**slot));
+        let choice = untried.find_map(|slot| self.claim(pool, *slot));
+        choice.ok_or(NoChoice::AllFull)
     }
 
-    /// Claims a member that was picked before.
-    pub fn claim(&self, pool: usize, slot: Slot) -> Choice {
-        let claimed = Claimed {
+    /// Claims a member that was picked before, unless it or the pool is full.
+    pub fn claim(&self, pool: usize, slot: Slot) -> Option<Choice> {
+        let picked = &self.pools[pool];
+        let mut place = Some(picked.door.enter()?);
+        let claimed = || Claimed {
             view: self.clone(),
             pool,
             slot,
+            place: place.take(),
         };
-        Choice {
+        let in_flight = InFlight::begin_within(picked.backend(slot), claimed);
+        if let Some(place) = place {
+            picked.door.give_back(place);
+        }
+        Some(Choice {
             slot,
-            in_flight: InFlight::begin(claimed),
+            in_flight: in_flight?,
+        })
+    }
+}
+
+impl Drop for Claimed {
+    /// The backend has its place back by now: whoever waits may try.
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.view.pools[self.pool].door.leave(place);
         }
     }
 }

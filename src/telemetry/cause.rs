@@ -88,6 +88,15 @@ causes! {
     NoBackend "no-backend":
         "no backend of the pool may be picked: all failing, drained, in maintenance or of weight 0",
         "see `forecourt status` for the reason of each backend; bring one back, or add one";
+    QueueFull "queue-full":
+        "all backends of the pool have as many requests as they may have, and as many as may wait for a place are waiting",
+        "add backends; or raise `limits` of the pool: `per_backend` if they can take more, `queue` if clients can wait longer";
+    QueueTimeout "queue-timeout":
+        "all backends of the pool had as many requests as they may have, and no place became free in time",
+        "add backends, or find out why they are slow; raise `limits.queue_timeout` of the pool if clients can wait longer";
+    Shed "shed":
+        "all backends of the pool are full, the queue too, and a request of a more important route took this one's place in it",
+        "add backends; or raise `limits.queue` of the pool, or `priority` of the route if it should not have been this one";
     DescriptorsExhausted "descriptors-exhausted":
         "the process has no file descriptor left for a connection to the backend",
         "raise the limit of open files (`ulimit -n`, `LimitNOFILE`), or lower `limits.connections` of the listeners";
@@ -149,7 +158,12 @@ impl Cause {
     pub const fn is_refusal(self) -> bool {
         let of_client = !matches!(
             self,
-            Self::ClientAborted | Self::DescriptorsExhausted | Self::NoBackend
+            Self::ClientAborted
+                | Self::DescriptorsExhausted
+                | Self::NoBackend
+                | Self::QueueFull
+                | Self::QueueTimeout
+                | Self::Shed
         );
         of_client && !self.is_of_backend()
     }

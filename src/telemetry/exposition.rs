@@ -15,7 +15,7 @@ use super::cause::Cause;
 use super::cells::HistogramTotal;
 use super::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
 use super::names::{self, Kind, Metric};
-use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome, TlsResult};
+use super::words::{CodeClass, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult};
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -140,6 +140,9 @@ impl Scrape {
     pub fn pool(&mut self, pool: &str, total: &PoolTotal) {
         for (outcome, count) in RetryOutcome::ALL.iter().zip(total.retries) {
             self.counter(&names::RETRIES, &[pool, outcome.as_str()], count);
+        }
+        for (outcome, count) in QueueOutcome::ALL.iter().zip(total.queue) {
+            self.counter(&names::QUEUE, &[pool, outcome.as_str()], count);
         }
         for (outcome, count) in StickyOutcome::ALL.iter().zip(total.sticky) {
             self.counter(&names::STICKY, &[pool, outcome.as_str()], count);

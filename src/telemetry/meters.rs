@@ -4,11 +4,15 @@
 //! index ([`PerWorker::at`]) and no name or label is looked up. A backend's bundle lives as long as
 //! the backend, over reloads. The scrape takes `total()`: the sum over the workers.
 
+use std::ops::{Deref, DerefMut};
+
 use super::cells::HistogramTotal;
 
 pub use super::cause::Cause;
 pub use super::cells::{Counter, Gauge, Histogram};
-pub use super::words::{CodeClass, PickReason, RetryOutcome, StickyOutcome, TlsResult};
+pub use super::words::{
+    CodeClass, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
+};
 
 /// The number of a worker, from 0; its index into every bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +43,7 @@ pub struct BackendCells {
     /// Attempts that ended, by [`CodeClass`].
     pub requests: [Counter; CodeClass::COUNT],
     /// Attempts that failed, by [`Cause`]; only those of [`Cause::of_backend`] are exposed.
-    pub failures: [Counter; Cause::COUNT],
+    pub failures: ByCause<Counter>,
     /// Picks, by [`PickReason`].
     pub picks: [Counter; PickReason::COUNT],
     /// From the start of an attempt to the end of its response.
@@ -56,7 +60,7 @@ pub struct BackendTotal {
     /// See [`BackendCells::requests`].
     pub requests: [u64; CodeClass::COUNT],
     /// See [`BackendCells::failures`].
-    pub failures: [u64; Cause::COUNT],
+    pub failures: ByCause<u64>,
     /// See [`BackendCells::picks`].
     pub picks: [u64; PickReason::COUNT],
     /// See [`BackendCells::duration`].
@@ -97,7 +101,7 @@ pub struct ListenerCells {
     /// How often accepting paused because a limit was reached.
     pub pauses: Counter,
     /// What was refused or cut, by [`Cause`]; only those of [`Cause::is_refusal`] are counted and exposed.
-    pub refused: [Counter; Cause::COUNT],
+    pub refused: ByCause<Counter>,
 }
 
 /// A listener's figures, all workers together.
@@ -110,7 +114,7 @@ pub struct ListenerTotal {
     /// See [`ListenerCells::pauses`].
     pub pauses: u64,
     /// See [`ListenerCells::refused`].
-    pub refused: [u64; Cause::COUNT],
+    pub refused: ByCause<u64>,
 }
 
 /// One worker's share of a pool's figures.
@@ -119,6 +123,8 @@ pub struct ListenerTotal {
 pub struct PoolCells {
     /// Exchanges in which a retry was due, by [`RetryOutcome`].
     pub retries: [Counter; RetryOutcome::COUNT],
+    /// Requests that found all backends full, by [`QueueOutcome`].
+    pub queue: [Counter; QueueOutcome::COUNT],
     /// Requests to a pool with stickiness, by [`StickyOutcome`].
     pub sticky: [Counter; StickyOutcome::COUNT],
 }
@@ -128,8 +134,34 @@ pub struct PoolCells {
 pub struct PoolTotal {
     /// See [`PoolCells::retries`].
     pub retries: [u64; RetryOutcome::COUNT],
+    /// See [`PoolCells::queue`].
+    pub queue: [u64; QueueOutcome::COUNT],
     /// See [`PoolCells::sticky`].
     pub sticky: [u64; StickyOutcome::COUNT],
+}
+
+/// One figure for each cause. A type of its own, for the library gives arrays of more than 32 no default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByCause<T>([T; Cause::COUNT]);
+
+impl<T: Default> Default for ByCause<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+impl<T> Deref for ByCause<T> {
+    type Target = [T; Cause::COUNT];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for ByCause<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl<Cells: Default> PerWorker<Cells> {
@@ -200,6 +232,7 @@ impl PoolMeters {
         let mut total = PoolTotal::default();
         for cells in &self.workers {
             add_up(&mut total.retries, &cells.retries);
+            add_up(&mut total.queue, &cells.queue);
             add_up(&mut total.sticky, &cells.sticky);
         }
         total

@@ -48,5 +48,6 @@ pub use facade::Facade;
 pub use logging::{Colors, Level, LogControl};
 pub use meters::{
     BackendCells, BackendMeters, CodeClass, ListenerCells, ListenerMeters, PickReason, PoolCells,
-    PoolMeters, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, TlsResult, WorkerId,
+    PoolMeters, QueueOutcome, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, TlsResult,
+    WorkerId,
 };

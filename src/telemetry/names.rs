@@ -124,6 +124,10 @@ metrics! {
         "Writes to the target of the access log that failed.");
     POOL_PANIC = cells("forecourt_pool_panic", Gauge, ["pool"],
         "Whether so few backends of the pool are well that requests go to all of them (1) or not (0).");
+    POOL_QUEUED = cells("forecourt_pool_queued", Gauge, ["pool"],
+        "Requests that wait for a place because all backends of the pool are full.");
+    QUEUE = cells("forecourt_queue_total", Counter, ["pool", "outcome"],
+        "Requests that found all backends of the pool full, by what became of them.");
     REFUSED = cells("forecourt_refused_total", Counter, ["listener", "cause"],
         "Requests and connections that a limit or rule refused or cut for what the client did, by cause.");
     REQUEST_DURATION = cells("forecourt_request_duration_seconds", Histogram, ["listener", "route"],

@@ -103,6 +103,22 @@ words! {
 }
 
 words! {
+    /// What became of a request that found all backends full.
+    QueueOutcome {
+        /// It waited and had a place.
+        Admitted = "admitted",
+        /// It waited in vain.
+        Timeout = "timeout",
+        /// There was no place in the queue either.
+        Full = "full",
+        /// A more important request took its place in the queue.
+        Shed = "shed",
+        /// Its client went away while it waited.
+        Left = "left",
+    }
+}
+
+words! {
     /// What became of a request to a pool with stickiness.
     StickyOutcome {
         /// No cookie: the client is bound from now on.

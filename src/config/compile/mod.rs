@@ -16,6 +16,7 @@ mod address;
 mod conditions;
 mod fields;
 mod health;
+mod limits;
 mod listener;
 mod page;
 mod pool;

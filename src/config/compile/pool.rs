@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::address::{self, BackendAddress, Example};
 use super::health;
+use super::limits;
 use super::pool_tls::{self, ServerNames};
 use super::retry;
 use super::scope::{Given, Zero, unknown_word};
@@ -29,10 +30,19 @@ pub(super) fn pool<'a>(
     let Given { value, scope, .. } = given;
     let tls = scope.get("tls", &value.tls);
     let server_names = tls.as_ref().map(pool_tls::server_names);
+    let limits = scope.get("limits", &value.limits);
+    let defaults = Defaults {
+        server_names,
+        max_in_flight: limits::per_backend(limits.as_ref()),
+    };
+    let backends = backends(name, given, defaults, outside, names);
+    let bounds = limits::limits(limits.as_ref());
+    limits::check(limits.as_ref(), bounds, &backends);
     Pool {
         name: Arc::from(name),
         strategy: strategy(given),
-        backends: backends(name, given, server_names, outside, names),
+        backends,
+        limits: bounds,
         sticky: scope
             .get("sticky", &value.sticky)
             .map(|written| sticky(&written, outside)),
@@ -49,6 +59,21 @@ pub(super) fn pool<'a>(
             &value.panic_threshold,
             raw::PANIC_THRESHOLD,
         )),
+    }
+}
+
+/// What the pool says for each of its backends.
+struct Defaults {
+    /// How they are called in their certificates, if they have to show any.
+    server_names: Option<ServerNames>,
+    max_in_flight: u32,
+}
+
+impl Defaults {
+    fn in_flight_of(&self, given: &Given<'_, raw::Backend>) -> u32 {
+        let (key, written) = ("max_in_flight", &given.value.max_in_flight);
+        let most = 0..=raw::IN_FLIGHT_MOST;
+        given.scope.integer(key, written, self.max_in_flight, most)
     }
 }
 
@@ -123,7 +148,7 @@ fn hash(given: &Given<'_, raw::Pool>, strategy: &str) -> (u8, u8) {
 fn backends<'a>(
     pool: &str,
     given: &Given<'a, raw::Pool>,
-    server_names: Option<ServerNames>,
+    defaults: Defaults,
     outside: &Outside,
     names: &mut Vec<Given<'a, String>>,
 ) -> Vec<BackendPlan> {
@@ -145,7 +170,7 @@ fn backends<'a>(
         plans: Vec::new(),
         addresses: HashMap::new(),
         ids: HashMap::new(),
-        server_names,
+        defaults,
     };
     for backend in list.elements() {
         gathered.add(&backend, outside, names);
@@ -168,8 +193,7 @@ struct Gathered<'a> {
     plans: Vec<BackendPlan>,
     addresses: HashMap<Address, Mark<'a>>,
     ids: HashMap<Arc<str>, Mark<'a>>,
-    /// How backends are called in their certificates, if they have to show any.
-    server_names: Option<ServerNames>,
+    defaults: Defaults,
 }
 
 impl<'a> Gathered<'a> {
@@ -181,6 +205,7 @@ impl<'a> Gathered<'a> {
     ) {
         let Given { value, scope, .. } = given;
         let weight = scope.integer("weight", &value.weight, raw::WEIGHT, 0..=raw::WEIGHT_MOST);
+        let max_in_flight = self.defaults.in_flight_of(given);
         let id = scope.get("id", &value.id).filter(is_good_id);
         let Some(written) = scope.get("address", &value.address) else {
             if value.address.is_none() {
@@ -227,7 +252,7 @@ impl<'a> Gathered<'a> {
             }
             self.ids.insert(Arc::clone(&id_text), mark);
             self.addresses.insert(address.clone(), written.mark());
-            let server_name = self.server_names.as_ref();
+            let server_name = self.defaults.server_names.as_ref();
             let server_name =
                 server_name.and_then(|names| pool_tls::server_name(names, &written, &address));
             self.plans.push(BackendPlan {
@@ -235,6 +260,7 @@ impl<'a> Gathered<'a> {
                 server_name,
                 id: id_text,
                 weight,
+                max_in_flight,
             });
         }
     }

@@ -45,6 +45,7 @@ pub(super) fn routes<'a>(
                 edits,
                 upgrade: upgrade(written),
                 idempotency_key: idempotency_key(written, action_is_pool),
+                priority: priority(written, action_is_pool),
             },
         ));
     }
@@ -71,6 +72,17 @@ fn idempotency_key(given: &Given<'_, raw::Route>, to_pool: bool) -> bool {
         written.report(finding.help("leave it out: what a route answers itself needs no retry"));
     }
     *written.value
+}
+
+/// How important its requests are to a full pool.
+fn priority(given: &Given<'_, raw::Route>, to_pool: bool) -> u8 {
+    let Given { value, scope, .. } = given;
+    if !to_pool && let Some(written) = scope.get("priority", &value.priority) {
+        let finding = Finding::error("`priority` means something for a route to a pool only");
+        written.report(finding.help("leave it out: what a route answers itself never waits"));
+    }
+    let most = raw::PRIORITY_MOST;
+    scope.integer("priority", &value.priority, Route::PRIORITY, 0..=most)
 }
 
 /// Protocols that a client may change to; an empty list is none of them.

@@ -20,6 +20,7 @@ pub(crate) struct Pool {
     pub(crate) forwarded: Field<String>,
     pub(crate) via: Field<bool>,
     pub(crate) retry: Field<Retry>,
+    pub(crate) limits: Field<Limits>,
     pub(crate) health: Field<Health>,
     pub(crate) panic_threshold: Field<String>,
 }
@@ -38,6 +39,7 @@ pub(crate) struct Hash {
 pub(crate) struct Backend {
     pub(crate) address: Field<String>,
     pub(crate) weight: Field<i64>,
+    pub(crate) max_in_flight: Field<i64>,
     pub(crate) id: Field<String>,
 }
 
@@ -90,6 +92,16 @@ pub(crate) struct Retry {
     pub(crate) replay_buffer: Field<String>,
 }
 
+/// How much at once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    pub(crate) in_flight: Field<i64>,
+    pub(crate) per_backend: Field<i64>,
+    pub(crate) queue: Field<i64>,
+    pub(crate) queue_timeout: Field<String>,
+}
+
 /// How its backends are checked.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -110,7 +122,7 @@ pub(crate) struct Health {
 }
 
 tables!(
-    Health, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry,
+    Health, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry, Limits,
 );
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.
@@ -154,3 +166,13 @@ pub(crate) const RETRY_ATTEMPTS_MOST: i64 = 15;
 pub(crate) const RETRY_BUDGET: u8 = 20;
 /// A mebibyte for each request in flight is more than anybody should hold.
 pub(crate) const REPLAY_BUFFER_MOST: u64 = 1 << 20;
+/// No limit: how much a backend can take is for whoever runs it to say.
+pub(crate) const IN_FLIGHT: u32 = 0;
+/// More than any backend has ever had.
+pub(crate) const IN_FLIGHT_MOST: i64 = 1_000_000;
+/// Where there are limits, a burst should wait a moment and not fail; and what is longer than this, no shopper waits for.
+pub(crate) const QUEUE: usize = 100;
+/// A request that waits has a connection and a few kilobytes.
+pub(crate) const QUEUE_MOST: i64 = 100_000;
+/// Longer than a burst takes, shorter than a shopper needs to reload the page, which would make two of one.
+pub(crate) const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -23,6 +23,7 @@ pub(crate) struct Route {
     pub(crate) pool: Field<String>,
     pub(crate) upgrade: Field<List<String>>,
     pub(crate) idempotency_key: Field<bool>,
+    pub(crate) priority: Field<i64>,
     pub(crate) redirect: Field<action::Redirect>,
     pub(crate) respond: Field<action::Respond>,
     pub(crate) rewrite: Field<action::Rewrite>,
@@ -53,3 +54,5 @@ impl Route {
 
 /// What shops use it for; whatever else may lie behind an upgrade is for the route to name.
 pub(crate) const UPGRADE: &str = "websocket";
+/// From what may fail first, such as pictures, to what must not, such as calls of payment providers.
+pub(crate) const PRIORITY_MOST: i64 = 9;

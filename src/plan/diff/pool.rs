@@ -8,7 +8,7 @@ use crate::health::{Check, HttpCheck, Policy};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, PoolTls, RequestStyle};
+use crate::plan::pool::{BackendPlan, Limits, PoolTimeouts, PoolTls, RequestStyle};
 use crate::strategy::{PanicThreshold, Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
@@ -58,6 +58,7 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
     tls(old.tls.as_deref(), new.tls.as_deref(), lines);
     style(old.style, new.style, lines);
     retry::retry(&old.retry, &new.retry, lines);
+    limits(old.limits, new.limits, lines);
     health(old.health.as_deref(), new.health.as_deref(), lines);
     let share = |threshold: &PanicThreshold| format!("{}%", threshold.0);
     lines.compare(
@@ -66,6 +67,22 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         &new.panic_threshold,
         share,
     );
+}
+
+fn limits(old: Limits, new: Limits, lines: &mut Lines<'_>) {
+    let Limits {
+        in_flight,
+        queue,
+        queue_timeout,
+    } = old;
+    lines.compare(
+        "limits.in_flight",
+        &in_flight,
+        &new.in_flight,
+        u32::to_string,
+    );
+    lines.compare("limits.queue", &queue, &new.queue, usize::to_string);
+    lines.durations([("limits.queue_timeout", queue_timeout, new.queue_timeout)]);
 }
 
 fn health(old: Option<&Policy>, new: Option<&Policy>, lines: &mut Lines<'_>) {
@@ -152,11 +169,18 @@ fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
         id,
         weight,
         server_name,
+        max_in_flight,
     } = old;
     lines.compare(
         &format!("weight of {address}"),
         weight,
         &new.weight,
+        u32::to_string,
+    );
+    lines.compare(
+        &format!("max_in_flight of {address}"),
+        max_in_flight,
+        &new.max_in_flight,
         u32::to_string,
     );
     lines.compare(&format!("id of {address}"), id, &new.id, |id| {

@@ -43,6 +43,7 @@ pub(super) fn routes(old_plan: &Plan, new_plan: &Plan, changes: &mut Vec<Change>
                 });
                 let keys = (old.idempotency_key, new.idempotency_key);
                 lines.compare("idempotency_key", &keys.0, &keys.1, bool::to_string);
+                lines.compare("priority", &old.priority, &new.priority, u8::to_string);
             }
         }
     }

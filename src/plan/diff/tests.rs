@@ -10,7 +10,9 @@ use crate::plan::action::{Host, Redirect};
 use crate::plan::fields::{FieldRule, FieldRules};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::{ErrorPage, ErrorPages};
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn};
+use crate::plan::pool::{
+    BackendPlan, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
+};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
@@ -87,6 +89,7 @@ fn to(name: &str, prefix: &str, pool: usize) -> Route {
         edits: Edits::default(),
         upgrade: Vec::new(),
         idempotency_key: false,
+        priority: 5,
     }
 }
 
@@ -117,6 +120,11 @@ fn shop() -> Pool {
             deadline: None,
             replay_buffer: 0,
         },
+        limits: Limits {
+            in_flight: 0,
+            queue: 100,
+            queue_timeout: Duration::from_secs(1),
+        },
         health: None,
         panic_threshold: PanicThreshold(50),
     }
@@ -128,6 +136,7 @@ fn member(port: u16, weight: u32) -> BackendPlan {
         id: Arc::from(address.to_string()),
         address,
         weight,
+        max_in_flight: 0,
         server_name: None,
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::backend::Address;
-use crate::limit::Budget;
+use crate::limit::{Budget, Door};
 use crate::message::FieldCase;
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody};
 use crate::message::forwarded::Words;
@@ -21,7 +21,9 @@ use crate::message::{Head, Name};
 use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::ErrorPages;
-use crate::plan::pool::{BackendPlan, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn};
+use crate::plan::pool::{
+    BackendPlan, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
+};
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Action, Edits, Listener, Plan, Pool, Route, Server, process};
 use crate::proxy::Proxy;
@@ -37,6 +39,7 @@ use crate::worker::Worker;
 /// Deadlines that tests reckon with.
 pub(super) const BODY: Duration = Duration::from_secs(30);
 pub(super) const RESPONSE: Duration = Duration::from_secs(20);
+pub(super) const QUEUE: Duration = Duration::from_secs(1);
 
 /// A proxy before one pool, on a worker of its own.
 pub(super) struct House<T> {
@@ -131,6 +134,20 @@ impl<T: Transport> House<T> {
     /// What was counted for the listener.
     pub(super) fn listener(&self) -> ListenerTotal {
         self.snapshots.load().listener_meters[0].total()
+    }
+
+    /// Sets how many requests may be in flight, in all and at each backend, and how many may wait.
+    pub(super) fn limit(&self, in_flight: u32, per_backend: u32, queue: usize) {
+        let snapshot = self.snapshots.load();
+        for member in snapshot.pools[0].members.all() {
+            member.backend.set_most_in_flight(per_backend);
+        }
+        snapshot.pools[0].door.set(in_flight, queue);
+    }
+
+    /// Who is in, and who waits.
+    pub(super) fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.snapshots.load().pools[0].door)
     }
 
     /// The budget of the pool.
@@ -279,6 +296,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
         edits: Edits::default(),
         upgrade: Vec::new(),
         idempotency_key: true,
+        priority: 5,
     };
     Plan {
         server: Server {
@@ -307,6 +325,7 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
         address: address.clone(),
         id: address.to_string().into(),
         weight: 1,
+        max_in_flight: 0,
         server_name: None,
     });
     Pool {
@@ -328,6 +347,11 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
             via: true,
         },
         retry,
+        limits: Limits {
+            in_flight: 0,
+            queue: 100,
+            queue_timeout: QUEUE,
+        },
         health: None,
         panic_threshold: PanicThreshold(50),
     }

@@ -8,6 +8,7 @@
 mod closing;
 mod fake;
 mod house;
+mod queue;
 mod records;
 mod replies;
 mod retries;

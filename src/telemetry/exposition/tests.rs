@@ -102,6 +102,7 @@ fn full_scrape() -> Scrape {
     );
     scrape.pool("shop", &PoolMeters::new(1).total());
     scrape.gauge(&names::POOL_PANIC, &["shop"], 0.0);
+    scrape.gauge(&names::POOL_QUEUED, &["shop"], 0.0);
     let facade = super::super::facade::Facade::new();
     metrics::with_local_recorder(&facade, || {
         metrics::gauge!(names::CONFIG_GENERATION.name).set(1.0);
