@@ -425,3 +425,28 @@ fn what_is_sent_again_is_told() {
         ]
     );
 }
+
+#[test]
+fn limits_are_compared_one_by_one() {
+    let lines = changed(|plan| {
+        plan.routes[0].priority = 9;
+        let pool = &mut plan.pools[0];
+        pool.limits = Limits {
+            in_flight: 64,
+            queue: 0,
+            queue_timeout: Duration::from_millis(250),
+        };
+        pool.backends[1].max_in_flight = 8;
+    });
+    let route = &plan().routes[0].name;
+    assert_eq!(
+        lines,
+        [
+            &format!("route {route}: priority 5 -> 9"),
+            "pool shop: max_in_flight of 127.0.0.1:9002 0 -> 8",
+            "pool shop: limits.in_flight 0 -> 64",
+            "pool shop: limits.queue 100 -> 0",
+            "pool shop: limits.queue_timeout 1s -> 250ms",
+        ]
+    );
+}

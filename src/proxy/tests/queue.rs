@@ -108,3 +108,24 @@ async fn a_retry_waits_for_the_other_backend_and_gives_its_own_place_up() {
     drop(second);
     assert_eq!((house.in_flight(), house.door().waiting()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_place_of_a_large_pool_is_found() {
+    let house = house(40, [OK; 43]);
+    house.limit(0, 1, 0);
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(house.answer(head("GET", &[]), None).await);
+    }
+    let full = house.ask(head("GET", &[]), None).await;
+    assert_eq!(full.error(), Some("queue-full"));
+    for at in [0, 17, 38] {
+        drop(held.remove(at));
+        held.push(house.answer(head("GET", &[]), None).await);
+        assert_eq!(house.in_flight(), 40);
+    }
+    let asked = house.proxy.transport().asked();
+    let mut first: Vec<u32> = asked[..40].iter().map(|asked| asked.backend).collect();
+    first.sort_unstable();
+    assert_eq!(first, (0..40).collect::<Vec<u32>>());
+}
