@@ -143,6 +143,8 @@ fn member(number: u32, weight: u32) -> Member {
         placement: placement::hash_id(&id),
         id,
         weight,
+        nominal: weight,
+        backup: false,
         tag: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::instance::Instance;
-use crate::backend::Standing;
+use crate::backend::{Ejection, Standing};
 use crate::plan::Listener;
 use crate::snapshot::registry::UNROUTED;
 use crate::telemetry::{Scrape, names};
@@ -47,7 +47,11 @@ pub(super) fn text(instance: &Instance) -> String {
                 &labels,
                 f64::from(backend.in_flight()),
             );
-            scrape.gauge(&names::BACKEND_WEIGHT, &labels, f64::from(member.weight));
+            for cause in Ejection::ALL {
+                let labels = [&*pool.name, &*address, cause.as_str()];
+                scrape.counter(&names::BACKEND_EJECTIONS, &labels, backend.ejections(cause));
+            }
+            scrape.gauge(&names::BACKEND_WEIGHT, &labels, f64::from(member.nominal));
             let up = backend.standing() == Standing::Ready;
             scrape.gauge(&names::BACKEND_UP, &labels, f64::from(u8::from(up)));
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::instance::Instance;
-use crate::backend::{LastCheck, Standing};
+use crate::backend::LastCheck;
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
 use crate::telemetry::{Cause, CodeClass};
@@ -65,7 +65,7 @@ pub struct BackendStatus {
     pub id: String,
     /// Its share.
     pub weight: u32,
-    /// `ready`, `failing`, `draining` or `maintenance`.
+    /// `ready`, `failing`, `ejected`, `draining` or `maintenance`.
     pub standing: String,
     /// What the last health check found; nothing if there was none.
     #[serde(default)]
@@ -154,8 +154,8 @@ fn backend(member: &Member) -> BackendStatus {
     BackendStatus {
         address: member.backend.address().to_string(),
         id: member.id.to_string(),
-        weight: member.weight,
-        standing: word(member.backend.standing()).to_owned(),
+        weight: member.nominal,
+        standing: member.backend.standing().as_str().to_owned(),
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
         requests: total.requests.iter().sum(),
@@ -181,14 +181,5 @@ fn check(last: LastCheck) -> CheckStatus {
         .to_owned(),
         cause: last.failure.map(|cause| cause.as_str().to_owned()),
         in_row: last.in_row,
-    }
-}
-
-fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Draining => "draining",
-        Standing::Failing => "failing",
-        Standing::Maintenance => "maintenance",
-        Standing::Ready => "ready",
     }
 }

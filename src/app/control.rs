@@ -10,12 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use super::outliers::{Outliers, until};
 use super::probes::Probes;
+use super::ramps::Ramps;
 use super::start::EXIT_WORKER_LOST;
 use crate::admin::Instance;
 use crate::snapshot::{Registry, Snapshot, Snapshots};
@@ -27,6 +29,8 @@ use crate::worker::{Descriptors, Worker};
 pub(super) struct Control {
     changed: Notify,
     reloaded: Notify,
+    reloaded_outliers: Notify,
+    suspected: Notify,
     stopped: Notify,
 }
 
@@ -45,7 +49,10 @@ pub(super) struct Setup {
 impl Control {
     /// Says that there is a new configuration.
     pub(super) fn reloaded(&self) {
+        // Each has one who waits for it; slow start looks at whatever changes.
         self.reloaded.notify_one();
+        self.reloaded_outliers.notify_one();
+        self.changed.notify_one();
     }
 
     /// Ends the thread.
@@ -53,9 +60,19 @@ impl Control {
         self.stopped.notify_one();
     }
 
-    /// Waits for a new configuration. Cancel-safe.
+    /// Waits for a new configuration, for the checks. Cancel-safe.
     pub(super) async fn reload(&self) {
         self.reloaded.notified().await;
+    }
+
+    /// Waits for a new configuration, for the ejections. Cancel-safe.
+    pub(super) async fn reload_of_outliers(&self) {
+        self.reloaded_outliers.notified().await;
+    }
+
+    /// Waits until a worker suspects a backend. Cancel-safe.
+    pub(super) async fn suspicion(&self) {
+        self.suspected.notified().await;
     }
 }
 
@@ -66,6 +83,10 @@ impl Control {
 pub(super) fn start(setup: Setup) -> std::io::Result<JoinHandle<()>> {
     let (snapshots, alarm) = (Arc::clone(&setup.snapshots), Arc::clone(&setup.control));
     snapshots.on_change(move || alarm.changed.notify_one());
+    let alarm = Arc::clone(&setup.control);
+    setup
+        .registry
+        .on_suspicion(move || alarm.suspected.notify_one());
     let thread = std::thread::Builder::new().name("control".to_owned());
     thread.spawn(move || {
         let ending = Arc::clone(&setup.ending);
@@ -91,9 +112,11 @@ fn run(setup: Setup) -> std::io::Result<()> {
         let control = Arc::clone(&setup.control);
         let standings = rebuild(&setup);
         let probes = Probes::new(&setup, worker).run();
+        let outliers = Outliers::new(&setup).run();
         tokio::select! {
             () = standings => {}
             () = probes => {}
+            () = outliers => {}
             () = control.stopped.notified() => {}
         }
     });
@@ -101,9 +124,16 @@ fn run(setup: Setup) -> std::io::Result<()> {
 }
 
 async fn rebuild(setup: &Setup) {
+    let mut ramps = Ramps::default();
+    ramps.look(&setup.snapshots.load(), Instant::now());
     loop {
-        setup.control.changed.notified().await;
-        let pools = setup.snapshots.changed_pools();
+        let next = ramps.next(Instant::now());
+        tokio::select! {
+            () = setup.control.changed.notified() => {}
+            () = until(next) => {}
+        }
+        let mut pools = setup.snapshots.changed_pools();
+        pools.append(&mut ramps.look(&setup.snapshots.load(), Instant::now()));
         publish(&setup.snapshots, &setup.registry, &pools);
         tokio::time::sleep(PAUSE).await;
     }

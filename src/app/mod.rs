@@ -8,7 +8,7 @@
 //! looks after health, that ends unasked ends the process, loudly.
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
-//! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations take
+//! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
 //! effect), [`probes`] (checks of backends),
 //! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
@@ -17,7 +17,9 @@ mod control;
 pub mod drain;
 mod entrance;
 mod notify;
+mod outliers;
 mod probes;
+mod ramps;
 pub mod reload;
 pub mod signals;
 pub mod start;

@@ -10,7 +10,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +18,9 @@ use ahash::RandomState;
 use tokio::task::JoinSet;
 
 use super::control::{Control, Setup};
+use super::outliers::{readmit, until};
 use crate::admin::Instance;
-use crate::backend::{BackendKey, Health, LastCheck};
+use crate::backend::{BackendKey, Ejection, Health, LastCheck};
 use crate::health::verdict::first_check;
 use crate::health::{Change, Initial, Judgement, Outcome, Verdict};
 use crate::snapshot::{Pool, Snapshot, Snapshots};
@@ -52,6 +52,8 @@ struct Checked {
     subject: Subject,
     verdict: Verdict,
     last: Option<LastCheck>,
+    /// Successes in a row since it was ejected.
+    since_ejection: u32,
     /// By which its next check is known; another one when its policy is another.
     ticket: u64,
 }
@@ -122,6 +124,7 @@ impl Probes {
                     Checked {
                         verdict: Verdict::begin(judgement(subject.backend.health())),
                         last: None,
+                        since_ejection: 0,
                         ticket: self.tickets,
                         subject,
                     }
@@ -179,6 +182,7 @@ impl Probes {
         // That we are short of files says nothing of the backend.
         if done.result != Err(Cause::DescriptorsExhausted) {
             let change = checked.note(done);
+            checked.lift_ejection(done, &self.snapshots);
             if let Some(change) = change {
                 checked.apply(change, &self.snapshots);
             }
@@ -223,6 +227,21 @@ impl Checked {
         self.verdict.note(outcome, &self.subject.policy)
     }
 
+    /// Ends an ejection once `rise` checks in a row have succeeded during it. Not one for 5xx: a check that succeeds says
+    /// nothing of other pages, and has succeeded all the while.
+    fn lift_ejection(&mut self, done: &Checking, snapshots: &Snapshots) {
+        let backend = &self.subject.backend;
+        if done.result.is_err() || backend.ejection() != Some(Ejection::Failures) {
+            self.since_ejection = 0;
+            return;
+        }
+        self.since_ejection += 1;
+        if self.since_ejection >= self.subject.policy.rise {
+            self.since_ejection = 0;
+            readmit(backend, snapshots, "its health checks succeed");
+        }
+    }
+
     /// Has a verdict take effect, and tells of it.
     fn apply(&self, change: Change, snapshots: &Snapshots) {
         let backend = &self.subject.backend;
@@ -241,13 +260,6 @@ impl Checked {
                 "a backend is well by its health checks"
             ),
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => pending().await,
     }
 }
 

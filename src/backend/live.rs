@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::standing::{Health, OperatorWord};
+use crate::telemetry::meters::Ejection;
 
 #[derive(Debug)]
 #[repr(align(128))]
@@ -19,6 +20,12 @@ pub(super) struct Live {
     debt: AtomicU32,
     health: AtomicU8,
     operator: AtomicU8,
+    /// Failed attempts in a row.
+    failures: AtomicU32,
+    /// 0: not ejected; else one more than the index of the cause.
+    ejection: AtomicU8,
+    /// Percent of its weight.
+    ramp: AtomicU8,
 }
 
 impl Default for Live {
@@ -29,6 +36,9 @@ impl Default for Live {
             debt: AtomicU32::new(0),
             health: AtomicU8::new(Health::Well.to_bits()),
             operator: AtomicU8::new(OperatorWord::Ready.to_bits()),
+            failures: AtomicU32::new(0),
+            ejection: AtomicU8::new(0),
+            ramp: AtomicU8::new(100),
         }
     }
 }
@@ -82,6 +92,40 @@ impl Live {
 
     pub(super) fn set_operator(&self, word: OperatorWord) {
         self.operator.store(word.to_bits(), Relaxed);
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    pub(super) fn note_failure(&self) -> u32 {
+        self.failures.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    pub(super) fn note_success(&self) {
+        // Nearly always a look, at a line that the claim has just written.
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+        }
+    }
+
+    pub(super) fn ejection(&self) -> Option<Ejection> {
+        let index = usize::from(self.ejection.load(Relaxed)).checked_sub(1)?;
+        Ejection::ALL.get(index).copied()
+    }
+
+    pub(super) fn set_ejection(&self, ejection: Option<Ejection>) {
+        // There are two of them.
+        let bits = ejection.map_or(0, |cause| cause.index() as u8 + 1);
+        self.ejection.store(bits, Relaxed);
+    }
+
+    pub(super) fn ramp(&self) -> u8 {
+        self.ramp.load(Relaxed)
+    }
+
+    pub(super) fn set_ramp(&self, percent: u8) {
+        self.ramp.store(percent.clamp(1, 100), Relaxed);
     }
 
     pub(super) fn add_debt(&self) {

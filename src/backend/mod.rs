@@ -31,8 +31,10 @@ pub use key::{Address, BackendKey, BackendTag};
 pub use secure::Secure;
 pub use standing::{Health, OperatorWord, Standing};
 
-pub use crate::telemetry::meters::BackendMeters;
+pub use crate::telemetry::meters::{BackendMeters, Ejection};
 use live::Live;
+
+use crate::telemetry::meters::Counter;
 
 /// One address in a pool, with its live state. Shared by every generation, worker and request that
 /// knows it; gone when the last of them is.
@@ -44,6 +46,8 @@ pub struct Backend {
     live: Live,
     meters: Arc<BackendMeters>,
     last_check: Mutex<Option<LastCheck>>,
+    /// By cause; written by whoever ejects, and that is one thread.
+    ejections: [Counter; Ejection::COUNT],
 }
 
 impl Backend {
@@ -56,6 +60,7 @@ impl Backend {
             live: Live::default(),
             meters,
             last_check: Mutex::new(None),
+            ejections: Default::default(),
         })
     }
 
@@ -101,9 +106,9 @@ impl Backend {
         self.live.set_most(most);
     }
 
-    /// Health's verdict and the operator's word, joined.
+    /// Health's verdict, ejection and the operator's word, joined.
     pub fn standing(&self) -> Standing {
-        Standing::of(self.health(), self.operator())
+        Standing::of(self.health(), self.operator()).with(self.ejection())
     }
 
     /// Health's verdict alone; [`Health::Well`] until health has said otherwise.
@@ -119,6 +124,56 @@ impl Backend {
     /// Records health's verdict. The pool's members must be rebuilt for it to take effect on picks.
     pub fn set_health(&self, health: Health) {
         self.live.set_health(health);
+    }
+
+    /// Why it is ejected, if it is. Apart from [`Backend::health`]: checks know nothing of it, and it ends by itself.
+    pub fn ejection(&self) -> Option<Ejection> {
+        self.live.ejection()
+    }
+
+    /// Ejects it, and begins its run of failures anew. The pool's members must be rebuilt for it to take effect on picks.
+    /// One thread only.
+    pub fn eject(&self, cause: Ejection) {
+        self.live.note_success();
+        self.live.set_ejection(Some(cause));
+        self.ejections[cause.index()].add(1);
+    }
+
+    /// Ends an ejection. The pool's members must be rebuilt for it to take effect on picks.
+    pub fn readmit(&self) {
+        self.live.note_success();
+        self.live.set_ejection(None);
+    }
+
+    /// How often it was ejected for this.
+    pub fn ejections(&self, cause: Ejection) -> u64 {
+        self.ejections[cause.index()].get()
+    }
+
+    /// Failed attempts since the last one that succeeded, or since it was ejected or readmitted.
+    pub fn failures_in_row(&self) -> u32 {
+        self.live.failures()
+    }
+
+    /// Counts an attempt that failed by the backend's fault; says how many did in a row.
+    pub fn note_failure(&self) -> u32 {
+        self.live.note_failure()
+    }
+
+    /// Takes note that an attempt succeeded: its run of failures is over.
+    #[inline]
+    pub fn note_success(&self) {
+        self.live.note_success();
+    }
+
+    /// Per cent of its weight that it takes; 100 but in slow start.
+    pub fn ramp(&self) -> u8 {
+        self.live.ramp()
+    }
+
+    /// Sets the part of its weight that it takes. The pool's members must be rebuilt for it to take effect on picks.
+    pub fn set_ramp(&self, percent: u8) {
+        self.live.set_ramp(percent);
     }
 
     /// What the last check found, if there was one.
@@ -251,6 +306,30 @@ mod tests {
         assert_eq!(backend.standing(), Standing::Failing);
         backend.set_health(Health::Well);
         assert_eq!(backend.standing(), Standing::Ready);
+    }
+
+    #[test]
+    fn ejection_is_apart_from_verdicts_and_words() {
+        let backend = backend();
+        assert_eq!((backend.note_failure(), backend.note_failure()), (1, 2));
+        backend.note_success();
+        assert_eq!(backend.note_failure(), 1);
+        backend.eject(Ejection::Failures);
+        assert_eq!(backend.failures_in_row(), 0);
+        assert_eq!(backend.standing(), Standing::Ejected);
+        backend.set_operator(OperatorWord::Draining);
+        assert_eq!(backend.standing(), Standing::Ejected);
+        backend.set_health(Health::Failing);
+        assert_eq!(backend.standing(), Standing::Failing);
+        backend.set_operator(OperatorWord::Maintenance);
+        assert_eq!(backend.standing(), Standing::Maintenance);
+        backend.readmit();
+        backend.set_operator(OperatorWord::Ready);
+        backend.set_health(Health::Well);
+        assert_eq!(backend.standing(), Standing::Ready);
+        backend.eject(Ejection::Errors);
+        assert_eq!(backend.ejection(), Some(Ejection::Errors));
+        assert_eq!(Ejection::ALL.map(|cause| backend.ejections(cause)), [1, 1]);
     }
 
     #[test]

@@ -5,11 +5,15 @@
 
 use std::fmt;
 
+use crate::telemetry::meters::Ejection;
+
 /// May it be picked, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The operator wants it empty: sticky requests only.
     Draining,
+    /// Requests found it failing: nobody, for a while.
+    Ejected,
     /// Health says no: nobody.
     Failing,
     /// The operator took it out: nobody.
@@ -56,11 +60,20 @@ impl Standing {
         }
     }
 
+    /// Joins an ejection to it: less than failing, which says more, and more than draining, for the same reason.
+    #[must_use]
+    pub fn with(self, ejection: Option<Ejection>) -> Self {
+        match (self, ejection) {
+            (Self::Draining | Self::Ready, Some(_)) => Self::Ejected,
+            (standing, _) => standing,
+        }
+    }
+
     /// Whether requests that no cookie binds may go there.
     pub fn takes_new(self) -> bool {
         match self {
             Self::Ready => true,
-            Self::Draining | Self::Failing | Self::Maintenance => false,
+            Self::Draining | Self::Ejected | Self::Failing | Self::Maintenance => false,
         }
     }
 
@@ -68,7 +81,7 @@ impl Standing {
     pub fn takes_bound(self) -> bool {
         match self {
             Self::Ready | Self::Draining => true,
-            Self::Failing | Self::Maintenance => false,
+            Self::Ejected | Self::Failing | Self::Maintenance => false,
         }
     }
 
@@ -76,6 +89,7 @@ impl Standing {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Draining => "draining",
+            Self::Ejected => "ejected",
             Self::Failing => "failing",
             Self::Maintenance => "maintenance",
             Self::Ready => "ready",

@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 
 use super::tls::Certificate;
 use crate::backend::Address;
-use crate::health::Policy;
+use crate::health::{Policy, outlier};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::strategy::{PanicThreshold, Spec, StickySpec};
@@ -43,6 +43,10 @@ pub struct Pool {
     pub health: Option<Arc<Policy>>,
     /// The share of backends that must be well for health to be asked for.
     pub panic_threshold: PanicThreshold,
+    /// When what requests find takes a backend out.
+    pub outlier: outlier::Policy,
+    /// How long a backend that is back or new takes less than its share; zero: not at all.
+    pub slow_start: Duration,
 }
 
 /// How many requests at once, and how many may wait.
@@ -172,6 +176,8 @@ pub struct BackendPlan {
     pub weight: u32,
     /// Requests in flight at once; 0 for as many as come.
     pub max_in_flight: u32,
+    /// Whether it is asked only when no other backend is left. Never true of all.
+    pub backup: bool,
 }
 
 /// Deadlines towards backends.

@@ -60,6 +60,16 @@ fn count(x: &mut Exchange, class: CodeClass, total: Duration, ended: Instant) {
         if let Some(cause) = last.cause {
             cells.failures[cause.index()].add(1);
         }
+        let pool = &x.view.pools[pool];
+        match (last.cause, x.ending) {
+            // Tunnels end as they like.
+            (Some(cause), _) if cause.is_of_backend() && x.status != 101 => {
+                pool.note_failure(last.slot);
+            }
+            (None, Some(Ending::Delivered)) => pool.note_answer(last.slot, x.status),
+            // What the client broke off says nothing of the backend.
+            _ => {}
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn until_answered<'c, T: Transport>(
         note_attempt(pool, inputs, (slot, in_flight), x);
         next = match send(proxy, &course, (slot, reuse), request, x).await {
             Err(failure) => {
-                note_failure(pool, failure.cause, x);
+                note_failure(pool, &failure, x);
                 course.after_failure(failure, (slot, reuse), request, x)
             }
             Ok(response) => {
@@ -168,7 +168,8 @@ fn note_attempt(
 }
 
 /// Ends the attempt under way as a failed one. The client's own failures are not the backend's.
-fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
+fn note_failure(pool: &Pool, failure: &Failure, x: &mut Exchange) {
+    let cause = failure.cause;
     x.in_flight = None;
     x.cause = Some(cause);
     let worker = x.worker.id();
@@ -182,18 +183,23 @@ fn note_failure(pool: &Pool, cause: Cause, x: &mut Exchange) {
         if cause.is_of_backend() {
             let cells = pool.backend(last.slot).meters().at(worker);
             cells.failures[cause.index()].add(1);
+            // That an idle connection was closed says nothing of how it does.
+            if !failure.stale {
+                pool.note_failure(last.slot);
+            }
         }
     }
 }
 
 /// Ends the attempt under way, whose response cannot be passed on.
 pub(super) fn no_answer(pool: &Pool, x: &mut Exchange) -> Failure {
-    note_failure(pool, Cause::Protocol, x);
-    Failure {
+    let failure = Failure {
         cause: Cause::Protocol,
         sent: true,
         stale: false,
-    }
+    };
+    note_failure(pool, &failure, x);
+    failure
 }
 
 /// Ends the attempt under way as one that was answered, though nobody will see the answer.
@@ -205,5 +211,6 @@ fn note_discarded(pool: &Pool, status: u16, x: &mut Exchange) {
         let cells = pool.backend(last.slot).meters().at(worker);
         cells.requests[CodeClass::of(status).index()].add(1);
         cells.duration.observe(last.took);
+        pool.note_answer(last.slot, status);
     }
 }

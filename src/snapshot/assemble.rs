@@ -92,6 +92,8 @@ fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
         budget: Arc::clone(&pool.budget),
         limits: pool.limits,
         door: Arc::clone(&pool.door),
+        consecutive: pool.consecutive,
+        suspects: Arc::clone(&pool.suspects),
         meters: Arc::clone(&pool.meters),
     }
 }
@@ -133,6 +135,8 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
             backend: adopt(key, plan, registry),
             id: Arc::clone(&backend.id),
             weight: backend.weight,
+            nominal: backend.weight,
+            backup: backend.backup,
             placement: placement::hash_id(&backend.id),
             tag: signer.map(|key| strategy::ticket::tag(key, &plan.name, &backend.id)),
         }
@@ -171,6 +175,8 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         budget: registry.budget(&plan.name),
         limits: plan.limits,
         door,
+        consecutive: plan.outlier.consecutive,
+        suspects: Arc::clone(&registry.suspects),
         meters: registry.pool_meters(&plan.name),
     }
 }

@@ -1,4 +1,4 @@
-//! Pools whose standings have changed since the last look, and an alarm for whoever looks.
+//! Pools whose standings have changed (or are suspected to) since the last look, and an alarm for whoever looks.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::changes::Changes;
 use crate::backend::{Backend, Secure};
 use crate::limit::{Budget, Door};
 use crate::plan::pool::{Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
@@ -37,6 +38,10 @@ pub struct Pool {
     pub door: Arc<Door>,
     /// Counters of the pool.
     pub meters: Arc<PoolMeters>,
+    /// Failures in a row by which a backend is suspected; 0: none.
+    pub(super) consecutive: u32,
+    /// Who is told.
+    pub(super) suspects: Arc<Changes>,
 }
 
 impl Pool {
@@ -49,6 +54,27 @@ impl Pool {
     pub fn in_flight(&self) -> u32 {
         let members = self.members.all().iter();
         members.map(|member| member.backend.in_flight()).sum()
+    }
+
+    /// Takes note of a whole answer by a member.
+    #[inline]
+    pub fn note_answer(&self, slot: Slot, status: u16) {
+        // A gateway or a server that says that it is none, or not now.
+        if matches!(status, 502..=504) {
+            self.note_failure(slot);
+        } else {
+            self.backend(slot).note_success();
+        }
+    }
+
+    /// Takes note of an attempt at a member that failed by the fault of the backend.
+    #[cold]
+    pub fn note_failure(&self, slot: Slot) {
+        let in_row = self.backend(slot).note_failure();
+        // Not only the first time: it may have been the last one that was well, and is not by now.
+        if self.consecutive > 0 && in_row.is_multiple_of(self.consecutive) {
+            self.suspects.note(&self.name);
+        }
     }
 
     /// TLS with a member, if it is spoken.

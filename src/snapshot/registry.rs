@@ -5,6 +5,7 @@
 //! deadlines and strategy are of the generation and not kept here. Entries are weak: what nobody holds
 //! any more is gone, and [`Registry::sweep`] clears its name away.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use ahash::RandomState;
 use dashmap::DashMap;
 
+use super::changes::Changes;
 use super::secure::{Secured, Settings};
 use crate::backend::{Backend, BackendKey, Secure};
 use crate::limit::{Budget, Door};
@@ -35,6 +37,7 @@ pub struct Registry {
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
     listeners: Adopted<String, ListenerMeters>,
     pub(super) alive: Arc<AtomicUsize>,
+    pub(super) suspects: Arc<Changes>,
 }
 
 impl Registry {
@@ -54,6 +57,7 @@ impl Registry {
             routes: Adopted::default(),
             listeners: Adopted::default(),
             alive: Arc::default(),
+            suspects: Arc::default(),
         }
     }
 
@@ -66,6 +70,16 @@ impl Registry {
             Backend::new(key, number, Arc::new(BackendMeters::new(self.workers)))
         });
         (backend, is_new)
+    }
+
+    /// The pools with a backend that has failed so often in a row as its pool has it, since this was asked last.
+    pub fn suspected_pools(&self) -> BTreeSet<Arc<str>> {
+        self.suspects.take()
+    }
+
+    /// Has `alarm` called whenever a backend is suspected; the first one stays.
+    pub fn on_suspicion(&self, alarm: impl Fn() + Send + Sync + 'static) {
+        self.suspects.on_change(Box::new(alarm));
     }
 
     /// How many generations somebody still holds.

@@ -19,8 +19,12 @@ pub struct Member {
     pub backend: Arc<Backend>,
     /// What hash and cookie know it by: the id given, or the address as written.
     pub id: Arc<str>,
-    /// Its share; 0 for nothing new (sticky requests still come).
+    /// Its share as it is now, worked out of the nominal one; 0 for nothing new (sticky requests still come).
     pub weight: u32,
+    /// Its share when it takes all of it.
+    pub nominal: u32,
+    /// Who is asked only when no other member is eligible.
+    pub backup: bool,
     /// [`super::placement::hash_id`] of the id.
     pub placement: u64,
     /// What a cookie sealed by the first key calls it; absent when the pool is not sticky.
@@ -59,7 +63,11 @@ impl Members {
     ///
     /// # Panics
     /// With more than `u32::MAX` members.
-    pub fn with_threshold(all: Vec<Member>, threshold: PanicThreshold) -> Self {
+    ///
+    /// Backups are eligible when nobody else is ready, and before that is called a panic: a backup that is well is better
+    /// than backends that are not.
+    pub fn with_threshold(mut all: Vec<Member>, threshold: PanicThreshold) -> Self {
+        set_weights(&mut all);
         let slots = 0..u32::try_from(all.len())
             .expect("a pool of four thousand million members does not fit in memory");
         let slots_of = |may: &dyn Fn(&Member) -> bool| -> Box<[Slot]> {
@@ -67,8 +75,19 @@ impl Members {
             let slots = slots.clone().map(Slot).filter(has_weight);
             slots.filter(|slot| may(&all[slot.0 as usize])).collect()
         };
-        let wanted = slots_of(&is_wanted);
-        let ready = slots_of(&|member| member.backend.standing().takes_new());
+        let is_ready = |member: &Member| member.backend.standing().takes_new();
+        let mut wanted = slots_of(&|member| !member.backup && is_wanted(member));
+        let mut ready = slots_of(&|member| !member.backup && is_ready(member));
+        if ready.is_empty() {
+            let backups = slots_of(&|member| member.backup && is_ready(member));
+            if backups.is_empty() {
+                wanted = slots_of(&is_wanted);
+            } else {
+                // No share of backups is too few: they are the last that there is.
+                wanted.clone_from(&backups);
+                ready = backups;
+            }
+        }
         let in_panic = threshold.is_reached(ready.len(), wanted.len());
         let eligible = if in_panic { wanted } else { ready };
         let weights = || eligible.iter().map(|slot| all[slot.0 as usize].weight);
@@ -193,6 +212,21 @@ impl Members {
 fn is_wanted(member: &Member) -> bool {
     let wanted = member.backend.operator() == OperatorWord::Ready;
     wanted && member.backend.health() != Health::Unproven
+}
+
+/// Gives the members their shares of now. Those in slow start have a part of theirs in per cent; in a pool with one of
+/// these, weights are in hundredths, so that a tenth of 1 can be written.
+fn set_weights(all: &mut [Member]) {
+    let is_ramping = all.iter().any(|member| member.backend.ramp() < 100);
+    for member in all {
+        member.weight = if is_ramping {
+            member
+                .nominal
+                .saturating_mul(u32::from(member.backend.ramp()))
+        } else {
+            member.nominal
+        };
+    }
 }
 
 impl PanicThreshold {

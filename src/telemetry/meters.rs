@@ -11,7 +11,7 @@ use super::cells::HistogramTotal;
 pub use super::cause::Cause;
 pub use super::cells::{Counter, Gauge, Histogram};
 pub use super::words::{
-    CodeClass, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
+    CodeClass, Ejection, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
 };
 
 /// The number of a worker, from 0; its index into every bundle.

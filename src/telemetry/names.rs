@@ -94,6 +94,8 @@ metrics! {
         "How often a worker let new connections wait because a limit of connections or open files was reached.");
     BACKEND_CONNECTIONS = cells("forecourt_backend_connections", Gauge, ["pool", "backend", "state"],
         "Open connections to the backend, by state (active: with a request, idle: kept for the next).");
+    BACKEND_EJECTIONS = cells("forecourt_backend_ejections_total", Counter, ["pool", "backend", "cause"],
+        "How often the backend was ejected for what requests found, by cause.");
     BACKEND_FAILURES = cells("forecourt_backend_failures_total", Counter, ["pool", "backend", "cause"],
         "Attempts that failed, by cause; the words are those of the forecourt-error header.");
     BACKEND_IN_FLIGHT = cells("forecourt_backend_in_flight", Gauge, ["pool", "backend"],

@@ -119,6 +119,16 @@ words! {
 }
 
 words! {
+    /// Why a backend was ejected.
+    Ejection {
+        /// Several attempts in a row failed, or were answered by 502, 503 or 504.
+        Failures = "failures",
+        /// Far more 5xx than of the rest of the pool.
+        Errors = "errors",
+    }
+}
+
+words! {
     /// What became of a request to a pool with stickiness.
     StickyOutcome {
         /// No cookie: the client is bound from now on.

@@ -18,6 +18,7 @@ mod fields;
 mod health;
 mod limits;
 mod listener;
+mod outlier;
 mod page;
 mod pool;
 mod pool_tls;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::address::{self, BackendAddress, Example};
 use super::health;
 use super::limits;
+use super::outlier;
 use super::pool_tls::{self, ServerNames};
 use super::retry;
 use super::scope::{Given, Zero, unknown_word};
@@ -29,6 +30,8 @@ pub(super) fn pool<'a>(
 ) -> Pool {
     let Given { value, scope, .. } = given;
     let tls = scope.get("tls", &value.tls);
+    let strategy = strategy(given);
+    let slow_start = outlier::slow_start(given, &strategy);
     let server_names = tls.as_ref().map(pool_tls::server_names);
     let limits = scope.get("limits", &value.limits);
     let defaults = Defaults {
@@ -40,7 +43,7 @@ pub(super) fn pool<'a>(
     limits::check(limits.as_ref(), bounds, &backends);
     Pool {
         name: Arc::from(name),
-        strategy: strategy(given),
+        strategy,
         backends,
         limits: bounds,
         sticky: scope
@@ -59,6 +62,8 @@ pub(super) fn pool<'a>(
             &value.panic_threshold,
             raw::PANIC_THRESHOLD,
         )),
+        outlier: outlier::outlier(scope.get("outlier", &value.outlier)),
+        slow_start,
     }
 }
 
@@ -185,6 +190,13 @@ fn backends<'a>(
             finding.help("weight 0 keeps new requests away: leave at least one that takes them"),
         );
     }
+    if !plans.is_empty() && plans.len() >= list.value.len() && plans.iter().all(|plan| plan.backup)
+    {
+        let finding = Finding::error(format!("all backends of the pool `{pool}` are backups"));
+        list.report(finding.help(
+            "a backup is for when the others are not well: leave `backup` out of at least one",
+        ));
+    }
     plans
 }
 
@@ -207,6 +219,7 @@ impl<'a> Gathered<'a> {
         let weight = scope.integer("weight", &value.weight, raw::WEIGHT, 0..=raw::WEIGHT_MOST);
         let max_in_flight = self.defaults.in_flight_of(given);
         let id = scope.get("id", &value.id).filter(is_good_id);
+        let backup = is_backup(given);
         let Some(written) = scope.get("address", &value.address) else {
             if value.address.is_none() {
                 let finding = Finding::error("the backend has no address");
@@ -261,9 +274,15 @@ impl<'a> Gathered<'a> {
                 id: id_text,
                 weight,
                 max_in_flight,
+                backup,
             });
         }
     }
+}
+
+fn is_backup(given: &Given<'_, raw::Backend>) -> bool {
+    let written = given.scope.get("backup", &given.value.backup);
+    written.is_some_and(|written| *written.value)
 }
 
 fn is_good_id(id: &Given<'_, String>) -> bool {

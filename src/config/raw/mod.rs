@@ -106,6 +106,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         }
         ["pools", _, "retry"] => fields_of::<pool::Retry>(),
         ["pools", _, "health"] => fields_of::<pool::Health>(),
+        ["pools", _, "outlier"] => fields_of::<pool::Outlier>(),
         ["pools", _, "timeouts"] => fields_of::<pool::Timeouts>(),
         ["pools", _, "tls"] => fields_of::<pool::Tls>(),
         _ => &[],

@@ -23,6 +23,8 @@ pub(crate) struct Pool {
     pub(crate) limits: Field<Limits>,
     pub(crate) health: Field<Health>,
     pub(crate) panic_threshold: Field<String>,
+    pub(crate) outlier: Field<Outlier>,
+    pub(crate) slow_start: Field<String>,
 }
 
 /// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
@@ -41,6 +43,7 @@ pub(crate) struct Backend {
     pub(crate) weight: Field<i64>,
     pub(crate) max_in_flight: Field<i64>,
     pub(crate) id: Field<String>,
+    pub(crate) backup: Field<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -121,8 +124,20 @@ pub(crate) struct Health {
     pub(crate) initial: Field<String>,
 }
 
+/// When what requests find takes a backend out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outlier {
+    pub(crate) consecutive: Field<i64>,
+    pub(crate) interval: Field<String>,
+    pub(crate) base_ejection: Field<String>,
+    pub(crate) max_ejection: Field<String>,
+    pub(crate) max_ejected: Field<String>,
+    pub(crate) success_rate: Field<bool>,
+}
+
 tables!(
-    Health, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry, Limits,
+    Health, Outlier, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry, Limits,
 );
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.

@@ -12,6 +12,7 @@
 
 mod action;
 mod listener;
+mod outlier;
 mod pool;
 mod process;
 mod retry;

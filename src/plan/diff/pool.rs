@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::outlier::outlier;
 use super::retry;
 use super::{Change, Lines, Pair, Subject, duration_text, matched};
 use crate::health::{Check, HttpCheck, Policy};
@@ -67,6 +68,8 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
         &new.panic_threshold,
         share,
     );
+    outlier(&old.outlier, &new.outlier, lines);
+    lines.durations([("slow_start", old.slow_start, new.slow_start)]);
 }
 
 fn limits(old: Limits, new: Limits, lines: &mut Lines<'_>) {
@@ -168,9 +171,16 @@ fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
         address,
         id,
         weight,
+        backup,
         server_name,
         max_in_flight,
     } = old;
+    lines.compare(
+        &format!("backup of {address}"),
+        backup,
+        &new.backup,
+        bool::to_string,
+    );
     lines.compare(
         &format!("weight of {address}"),
         weight,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::backend::Address;
+use crate::health::outlier;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::action::{Host, Redirect};
@@ -127,6 +128,8 @@ fn shop() -> Pool {
         },
         health: None,
         panic_threshold: PanicThreshold(50),
+        outlier: outlier::Policy::default(),
+        slow_start: Duration::ZERO,
     }
 }
 
@@ -137,6 +140,7 @@ fn member(port: u16, weight: u32) -> BackendPlan {
         address,
         weight,
         max_in_flight: 0,
+        backup: false,
         server_name: None,
     }
 }
@@ -192,14 +196,22 @@ fn settings_of_a_pool() {
         pool.sticky = Some(sticky_by(&[b"0123456789abcdef"]));
         pool.timeouts.connect = Duration::from_millis(250);
         pool.backends[0].id = Arc::from("b1");
+        pool.backends[0].backup = true;
+        pool.outlier.consecutive = 0;
+        pool.outlier.max_ejected = 20;
+        pool.slow_start = Duration::from_secs(30);
     });
     assert_eq!(
         lines,
         [
             "pool shop: strategy round-robin -> ip-hash (/24, /64)",
+            "pool shop: backup of 127.0.0.1:9001 false -> true",
             "pool shop: id of 127.0.0.1:9001 127.0.0.1:9001 -> b1",
             "pool shop: sticky added",
             "pool shop: timeouts.connect 1s -> 250ms",
+            "pool shop: outlier.consecutive 5 -> 0",
+            "pool shop: outlier.max_ejected 50% -> 20%",
+            "pool shop: slow_start 0s -> 30s",
         ]
     );
 }

@@ -326,6 +326,7 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
         id: address.to_string().into(),
         weight: 1,
         max_in_flight: 0,
+        backup: false,
         server_name: None,
     });
     Pool {
@@ -354,6 +355,8 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
         },
         health: None,
         panic_threshold: PanicThreshold(50),
+        outlier: Default::default(),
+        slow_start: Duration::ZERO,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Promises of all strategies, tested over all of them: [`fairness`] (shares), [`stability`] (who moves
-//! when the pool changes), [`failover`] (who takes over, and who is never picked); and [`sealing`] (the cookie
+//! when the pool changes), [`failover`] (who takes over, and who is never picked); [`tiers`] (backups, and slow start); and [`sealing`] (the cookie
 //! that carries a binding).
 
 mod failover;
 mod fairness;
 mod sealing;
 mod stability;
+mod tiers;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ fn member(number: u32, id: &str, weight: u32) -> Member {
         backend: Backend::new(key, number, Arc::new(BackendMeters::new(1))),
         id: id.into(),
         weight,
+        nominal: weight,
+        backup: false,
         placement: placement::hash_id(id),
         tag: Some(BackendTag(placement::hash_id(id))),
     }

@@ -91,6 +91,11 @@ fn full_scrape() -> Scrape {
     let mut scrape = Scrape::new();
     scrape.backend("shop", "127.0.0.1:9001", &backend.total());
     scrape.gauge(&names::BACKEND_IN_FLIGHT, &["shop", "127.0.0.1:9001"], 4.0);
+    scrape.counter(
+        &names::BACKEND_EJECTIONS,
+        &["shop", "127.0.0.1:9001", "failures"],
+        1,
+    );
     scrape.gauge(&names::BACKEND_UP, &["shop", "127.0.0.1:9001"], 1.0);
     scrape.gauge(&names::BACKEND_WEIGHT, &["shop", "127.0.0.1:9001"], 1.0);
     scrape.route("web", "*", &RouteMeters::new(1).total());

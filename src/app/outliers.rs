@@ -1,0 +1,275 @@
+//! Who is ejected for what requests find, and when they are back.
+//!
+//! Workers count failures in a row with the backend and name the pool when there are enough (`Pool::note_answer`); answers are
+//! compared once in each interval, by the counters that the workers keep anyway. The rules are of `health::outlier`. What is
+//! remembered of a backend stays as long as a configuration has it: a reload forgives nothing.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::RandomState;
+
+use super::control::{Control, Setup};
+use crate::backend::{Backend, BackendKey, Ejection, OperatorWord, Standing};
+use crate::health::outlier::{Crowd, Policy, Record, Sample, outliers};
+use crate::snapshot::{Pool, Registry, Snapshot, Snapshots};
+use crate::telemetry::CodeClass;
+
+/// The ejections of the process.
+pub(super) struct Outliers {
+    control: Arc<Control>,
+    snapshots: Arc<Snapshots>,
+    registry: Arc<Registry>,
+    backends: HashMap<BackendKey, Held, RandomState>,
+    /// When the interval of which pool ends.
+    intervals: HashMap<Arc<str>, Instant, RandomState>,
+}
+
+/// What is held of a backend.
+struct Held {
+    backend: Arc<Backend>,
+    record: Record,
+    /// Its counters at the end of the last interval.
+    seen: Sample,
+}
+
+impl Outliers {
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self {
+            control: Arc::clone(&setup.control),
+            snapshots: Arc::clone(&setup.snapshots),
+            registry: Arc::clone(&setup.registry),
+            backends: HashMap::default(),
+            intervals: HashMap::default(),
+        }
+    }
+
+    /// Ejects and readmits for ever.
+    pub(super) async fn run(mut self) {
+        self.adopt(Instant::now());
+        let control = Arc::clone(&self.control);
+        loop {
+            let next = self.next();
+            tokio::select! {
+                () = control.suspicion() => {}
+                () = control.reload_of_outliers() => self.adopt(Instant::now()),
+                () = until(next) => {}
+            }
+            let now = Instant::now();
+            self.readmit_due(now);
+            let snapshot = self.snapshots.load();
+            let suspected = self.registry.suspected_pools();
+            for (pool, policy) in pools(&snapshot).filter(|(_, policy)| policy.is_on()) {
+                let over = self.intervals.get(&pool.name).is_some_and(|at| *at <= now);
+                if over || suspected.contains(&pool.name) {
+                    self.judge_failures(pool, policy, now);
+                }
+                if over {
+                    self.end_interval(pool, policy, now);
+                }
+            }
+        }
+    }
+
+    /// What is due next.
+    fn next(&self) -> Option<Instant> {
+        let ends = self
+            .backends
+            .values()
+            .filter_map(|held| held.record.until());
+        ends.chain(self.intervals.values().copied()).min()
+    }
+
+    /// Takes on the backends of the configuration of now, and lets those go that it does not have looked after.
+    fn adopt(&mut self, now: Instant) {
+        let snapshot = self.snapshots.load();
+        let mut before = std::mem::take(&mut self.backends);
+        let intervals = std::mem::take(&mut self.intervals);
+        for (pool, policy) in pools(&snapshot).filter(|(_, policy)| policy.is_on()) {
+            let latest = now + policy.interval;
+            let end = intervals
+                .get(&pool.name)
+                .map_or(latest, |end| latest.min(*end));
+            self.intervals.insert(Arc::clone(&pool.name), end);
+            for member in pool.members.all() {
+                let key = member.backend.key().clone();
+                let known = before.remove(&key);
+                let known = known.filter(|known| Arc::ptr_eq(&known.backend, &member.backend));
+                let held = known.unwrap_or_else(|| Held {
+                    backend: Arc::clone(&member.backend),
+                    record: Record::default(),
+                    seen: counted(&member.backend),
+                });
+                // What nobody remembers would never end.
+                if held.record.until().is_none() {
+                    readmit(
+                        &held.backend,
+                        &self.snapshots,
+                        "nobody looks for failures any more",
+                    );
+                }
+                self.backends.insert(key, held);
+            }
+        }
+        for left in before.into_values() {
+            readmit(
+                &left.backend,
+                &self.snapshots,
+                "nobody looks for failures any more",
+            );
+        }
+    }
+
+    /// Lets those in again whose time is over.
+    fn readmit_due(&mut self, now: Instant) {
+        for held in self.backends.values_mut() {
+            if held.record.until().is_some() && held.backend.ejection().is_none() {
+                // Checks were quicker.
+                held.record.readmit(now);
+            }
+            if held.record.is_due(now) {
+                held.record.readmit(now);
+                readmit(&held.backend, &self.snapshots, "its time is over");
+            }
+        }
+    }
+
+    /// Ejects those that have failed often enough in a row.
+    fn judge_failures(&mut self, pool: &Pool, policy: &Policy, now: Instant) {
+        for member in pool.members.all() {
+            let in_row = member.backend.failures_in_row();
+            if policy.consecutive > 0 && in_row >= policy.consecutive {
+                let finding = format!("{in_row} failures in a row");
+                self.eject(
+                    pool,
+                    (&member.backend, Ejection::Failures),
+                    &finding,
+                    policy,
+                    now,
+                );
+            }
+        }
+    }
+
+    /// Compares what requests found in the interval that is over, and begins the next one.
+    fn end_interval(&mut self, pool: &Pool, policy: &Policy, now: Instant) {
+        self.intervals
+            .insert(Arc::clone(&pool.name), now + policy.interval);
+        let mut samples = Vec::new();
+        for member in pool.members.all() {
+            let backend = &member.backend;
+            let Some(held) = self.backends.get_mut(backend.key()) else {
+                return;
+            };
+            held.record
+                .forgive(now, backend.failures_in_row() > 0, policy);
+            let total = counted(backend);
+            let before = std::mem::replace(&mut held.seen, total);
+            // Who is out already is nobody's measure.
+            let is_in = backend.ejection().is_none();
+            samples.push(if is_in {
+                since(before, total)
+            } else {
+                Sample::default()
+            });
+        }
+        if !policy.success_rate {
+            return;
+        }
+        for index in outliers(&samples) {
+            let Sample { requests, errors } = samples[index];
+            let finding = format!("{errors} of {requests} answers were 5xx, far above the rest");
+            let backend = &pool.members.all()[index].backend;
+            self.eject(pool, (backend, Ejection::Errors), &finding, policy, now);
+        }
+    }
+
+    /// Ejects a backend, if the pool can do without it.
+    fn eject(
+        &mut self,
+        pool: &Pool,
+        (backend, cause): (&Arc<Backend>, Ejection),
+        finding: &str,
+        policy: &Policy,
+        now: Instant,
+    ) {
+        let before = backend.standing();
+        let Some(held) = self.backends.get_mut(backend.key()) else {
+            return;
+        };
+        if !before.takes_bound() || !crowd(pool).may_lose_one(policy) {
+            return;
+        }
+        let time = held.record.eject(now, policy);
+        backend.eject(cause);
+        self.snapshots.standing_changed(&pool.name);
+        tracing::warn!(
+            pool = %pool.name, backend = %backend.address(), from = %before, to = %backend.standing(),
+            cause = cause.as_str(), finding, seconds = time.as_secs_f64(), times = held.record.times(),
+            "a backend is ejected for what requests find"
+        );
+    }
+}
+
+/// Ends the ejection of a backend, if it is ejected, and tells of it.
+pub(super) fn readmit(backend: &Backend, snapshots: &Snapshots, why: &str) {
+    let Some(cause) = backend.ejection() else {
+        return;
+    };
+    let before = backend.standing();
+    backend.readmit();
+    snapshots.standing_changed(&backend.key().pool);
+    tracing::info!(
+        pool = %backend.key().pool, backend = %backend.address(), from = %before, to = %backend.standing(),
+        cause = cause.as_str(), why, "a backend is ejected no more"
+    );
+}
+
+/// The pools of a configuration, and what is looked for in them.
+fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Pool>, &Policy)> {
+    let plans = snapshot.plan.pools.iter().map(|plan| &plan.outlier);
+    snapshot.pools.iter().zip(plans)
+}
+
+/// A pool as it stands now: of its backends those that the operator wants.
+fn crowd(pool: &Pool) -> Crowd {
+    let mut crowd = Crowd::default();
+    for member in pool.members.all() {
+        let backend = &member.backend;
+        if member.nominal > 0 && backend.operator() == OperatorWord::Ready {
+            crowd.all += 1;
+            crowd.ejected += usize::from(backend.ejection().is_some());
+            crowd.ready += usize::from(backend.standing() == Standing::Ready);
+        }
+    }
+    crowd
+}
+
+/// What was counted of a backend so far, without what clients broke off.
+fn counted(backend: &Backend) -> Sample {
+    let total = backend.meters().total();
+    let aborted = total.requests[CodeClass::Aborted.index()];
+    Sample {
+        requests: total.requests.iter().sum::<u64>() - aborted,
+        errors: total.requests[CodeClass::ServerError.index()],
+    }
+}
+
+fn since(before: Sample, now: Sample) -> Sample {
+    // Read cell by cell while workers count: a moment's disorder must not become a huge number.
+    let requests = now.requests.saturating_sub(before.requests);
+    Sample {
+        requests,
+        errors: now.errors.saturating_sub(before.errors).min(requests),
+    }
+}
+
+/// Waits until then, or for ever.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
