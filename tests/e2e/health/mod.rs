@@ -2,11 +2,13 @@
 //!
 //! Intervals are short, so that a test is; none asserts how long something takes. In reading order: [`rotation`] (out and
 //! back), [`reloads`] (what a new configuration keeps), [`beginnings`] (what is assumed at first), [`checks`] (each kind of
-//! check, and what it finds), [`panic`] (when too few are left).
+//! check, and what it finds), [`panic`] (when too few are left), [`passive`] (what requests
+//! find, without being asked).
 
 mod beginnings;
 mod checks;
 mod panic;
+mod passive;
 mod reloads;
 mod rotation;
 

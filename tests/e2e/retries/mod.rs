@@ -15,7 +15,10 @@ use crate::harness::{Balancer, Origin, pool};
 #[track_caller]
 fn balancer(origins: &[&Origin], retry: &str) -> Balancer {
     let pool = pool("shop", "round-robin", origins);
-    Balancer::start(&format!("{}{pool}[pools.shop.retry]\n{retry}\n", front("")))
+    Balancer::start(&format!(
+        "{}{pool}{KEPT}[pools.shop.retry]\n{retry}\n",
+        front("")
+    ))
 }
 
 /// How often an origin was asked in this way.
@@ -26,3 +29,6 @@ fn asked(origin: &Origin, method: &str) -> usize {
         .filter(|request| request.method == method)
         .count()
 }
+
+/// Backends stay in rotation however often they fail, so that there is something to send again.
+const KEPT: &str = "outlier.consecutive = 0\n";

@@ -1,6 +1,6 @@
 //! What no backend has seen goes elsewhere; what one may have acted on does so only if that does no harm.
 
-use super::{asked, balancer};
+use super::{KEPT, asked, balancer};
 use crate::failure::front;
 use crate::harness::{Balancer, Behaviour, Origin, Request, pool};
 use crate::metrics::wait_for_records;
@@ -75,8 +75,8 @@ fn a_key_makes_an_order_safe_where_the_route_says_so() {
     let routes = "[admin]\naddress = \"127.0.0.1:0\"\n[listeners.web]\naddress = \"127.0.0.1:0\"\n\
         [[routes]]\npath = \"/keyed\"\nidempotency_key = true\npool = \"shop\"\n\
         [[routes]]\npath = \"/plain\"\npool = \"shop\"\n";
-    let balancer =
-        Balancer::start(&(routes.to_owned() + &pool("shop", "round-robin", &[&bad, &good])));
+    let pool = pool("shop", "round-robin", &[&bad, &good]);
+    let balancer = Balancer::start(&format!("{routes}{pool}{KEPT}"));
     let mut client = balancer.client("web");
     let order = |path: &str| Request::new("POST", path).field("Idempotency-Key", "\"8e03978e\"");
     for _ in 0..6 {
