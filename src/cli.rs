@@ -1,5 +1,6 @@
 //! The command line: what each command does and which code it exits with.
 
+mod backend;
 mod explain;
 
 use std::io::{self, IsTerminal, Write as _};
@@ -63,6 +64,12 @@ enum Command {
         after_help = "Example:\n  forecourt explain https://shop.example/cart --header 'Cookie: beta=yes' --config config/routing.toml\n\nExit codes: 0 a route takes it, 1 none would, 2 bad configuration"
     )]
     Explain(explain::Explain),
+    /// Steer one backend of a running instance: drain it, take it out, let it back in, change its share.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  forecourt backend drain shop 10.0.0.11:8080 --wait --token-file /etc/forecourt/admin.token\n\nExit codes: 0 done, 1 refused or not empty in time, 3 no instance answers"
+    )]
+    Backend(backend::Steer),
     /// Show the pools and backends of a running instance.
     #[command(
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
@@ -94,6 +101,7 @@ impl Cli {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error),
             },
+            Command::Backend(steer) => steer.execute(),
             Command::Explain(explain) => explain.execute(self.color),
             Command::Status { admin, json } => status(&admin, json),
         }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
 
+use super::guard::{self, Caller};
 use super::instance::{self, Instance};
-use super::{scrape, status};
+use super::problem::Problem;
+use super::{scrape, status, steer};
 use crate::telemetry::exposition::CONTENT_TYPE;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
@@ -21,6 +24,11 @@ pub(super) fn router(instance: Arc<Instance>) -> Router {
         .route("/v1/status", get(show_status))
         .route("/v1/pools", get(show_pools))
         .route("/v1/pools/{pool}", get(show_pool))
+        .route(
+            "/v1/pools/{pool}/backends/{address}",
+            get(show_backend).put(steer_backend),
+        )
+        .layer(DefaultBodyLimit::max(BODY_MOST))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .with_state(instance)
@@ -65,7 +73,35 @@ async fn show_pool(State(instance): State<Arc<Instance>>, Path(name): Path<Strin
     let snapshot = instance.snapshots.load();
     match snapshot.pools.iter().find(|pool| *pool.name == *name) {
         Some(pool) => Json(status::pool_status(pool)).into_response(),
-        None => problem(StatusCode::NOT_FOUND, &format!("there is no pool {name:?}")),
+        None => steer::no_pool(&snapshot, &name).into_response(),
+    }
+}
+
+async fn show_backend(
+    State(instance): State<Arc<Instance>>,
+    Path((pool, address)): Path<(String, String)>,
+) -> Response {
+    match steer::find(&instance.snapshots.load(), &pool, &address) {
+        Ok((_, member)) => Json(status::backend(&member)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn steer_backend(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path((pool, address)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let steered = async {
+        let who = guard::admit(instance.token.as_ref(), caller, &headers)?;
+        let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        steer::steer(&instance, &who, (&pool, &address), &body).await
+    };
+    match steered.await {
+        Ok(status) => Json(status).into_response(),
+        Err(problem) => problem.into_response(),
     }
 }
 
@@ -77,21 +113,15 @@ async fn nothing_here(uri: Uri) -> Response {
 }
 
 async fn not_allowed() -> Response {
-    problem(StatusCode::METHOD_NOT_ALLOWED, "this path can only be read")
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method",
+    )
 }
 
-/// RFC 9457.
 fn problem(status: StatusCode, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/problem+json")],
-        body.to_string(),
-    )
-        .into_response()
+    Problem::new(status, detail).into_response()
 }
+
+/// More than any wish takes.
+const BODY_MOST: usize = 16 * 1024;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -65,19 +67,71 @@ impl std::fmt::Display for AdminAddress {
     }
 }
 
+/// What an instance answers, with success or without.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// Gets a document from an instance.
 ///
 /// # Errors
 /// When nobody answers in time, or not with success.
 pub async fn get(address: &AdminAddress, path: &str) -> Result<Vec<u8>, ClientError> {
+    let answer = ask_for(address, path).await?;
+    match answer.status {
+        StatusCode::OK => Ok(answer.body),
+        status => Err(ClientError::Strange(
+            address.to_string(),
+            status.to_string(),
+        )),
+    }
+}
+
+/// The same, with success or without.
+///
+/// # Errors
+/// When nobody answers in time.
+pub async fn ask_for(address: &AdminAddress, path: &str) -> Result<Answer, ClientError> {
+    exchange(address, Request::get(path), String::new()).await
+}
+
+/// Puts a JSON document to an instance, as the bearer of a token.
+///
+/// # Errors
+/// When nobody answers in time.
+pub async fn put(
+    address: &AdminAddress,
+    path: &str,
+    token: Option<&str>,
+    document: String,
+) -> Result<Answer, ClientError> {
+    let mut request = Request::put(path).header("content-type", "application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    exchange(address, request, document).await
+}
+
+async fn exchange(
+    address: &AdminAddress,
+    request: Builder,
+    body: String,
+) -> Result<Answer, ClientError> {
+    let request = request.header("host", "localhost").body(Full::from(body));
+    let request =
+        request.map_err(|error| ClientError::Strange(address.to_string(), error.to_string()))?;
     let asked = async {
         match address {
             AdminAddress::Tcp(tcp) => match TcpStream::connect(tcp).await {
-                Ok(stream) => ask(stream, address, path).await,
+                Ok(stream) => ask(stream, address, request).await,
                 Err(error) => Err(ClientError::Absent(address.to_string(), error)),
             },
             AdminAddress::Unix(socket) => match UnixStream::connect(socket).await {
-                Ok(stream) => ask(stream, address, path).await,
+                Ok(stream) => ask(stream, address, request).await,
                 Err(error) => Err(ClientError::Absent(address.to_string(), error)),
             },
         }
@@ -91,31 +145,23 @@ pub async fn get(address: &AdminAddress, path: &str) -> Result<Vec<u8>, ClientEr
 async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     address: &AdminAddress,
-    path: &str,
-) -> Result<Vec<u8>, ClientError> {
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, ClientError> {
     let strange = |error: &dyn std::fmt::Display| {
         ClientError::Strange(address.to_string(), error.to_string())
     };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| strange(&error))?;
-    let request = Request::get(path)
-        .header("host", "localhost")
-        .body(Empty::<&[u8]>::new())
-        .map_err(|error| strange(&error))?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+        let body = response.into_body().collect().await?.to_bytes().to_vec();
+        Ok::<_, hyper::Error>(Answer { status, body })
     };
-    let answered = tokio::select! {
-        answered = exchange => answered,
-        _ = connection => return Err(strange(&"it closed the connection")),
-    };
-    match answered {
-        Ok((StatusCode::OK, body)) => Ok(body.to_vec()),
-        Ok((status, _)) => Err(strange(&status)),
-        Err(error) => Err(strange(&error)),
+    tokio::select! {
+        answered = exchange => answered.map_err(|error| strange(&error)),
+        _ = connection => Err(strange(&"it closed the connection")),
     }
 }
 

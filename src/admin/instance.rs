@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+use crate::plan::AdminToken;
 use crate::snapshot::{Registry, Snapshots};
 use crate::telemetry::Facade;
 
@@ -20,6 +21,8 @@ pub struct Instance {
     held: Mutex<bool>,
     released: Condvar,
     addresses: RwLock<Vec<(String, String)>>,
+    /// What whoever steers over TCP must show; without it nobody can.
+    pub(super) token: Option<AdminToken>,
 }
 
 /// Where in its life the process is.
@@ -50,7 +53,15 @@ impl Instance {
             held: Mutex::new(false),
             released: Condvar::new(),
             addresses: RwLock::default(),
+            token: None,
         }
+    }
+
+    /// The same, to be steered by whoever shows this token.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<AdminToken>) -> Self {
+        self.token = token;
+        self
     }
 
     /// Says that it serves.

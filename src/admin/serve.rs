@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 
+use super::guard::Caller;
 use super::{Instance, api};
 use crate::listener::bind::{bind_private, remove};
 use crate::listener::handoff::{Given, Role};
@@ -163,7 +164,7 @@ impl Door {
         instance: Arc<Instance>,
         stopped: oneshot::Receiver<()>,
     ) -> io::Result<()> {
-        let router = api::router(instance);
+        let router = api::router(instance).into_make_service_with_connect_info::<Caller>();
         let told = Arc::new(Notify::new());
         let until = Arc::clone(&told);
         let until = async move { until.notified().await };

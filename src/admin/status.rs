@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::instance::Instance;
-use crate::backend::LastCheck;
+use crate::backend::{LastCheck, OperatorWord};
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
 use crate::telemetry::{Cause, CodeClass};
@@ -63,8 +63,17 @@ pub struct BackendStatus {
     pub address: String,
     /// What hash and cookie know it by.
     pub id: String,
-    /// Its share.
+    /// Its share, as it holds now.
     pub weight: u32,
+    /// Its share by the configuration.
+    #[serde(default)]
+    pub weight_configured: u32,
+    /// What the operator wants of it: `ready`, `draining` or `maintenance`.
+    #[serde(default)]
+    pub state: String,
+    /// Who wants it: `configuration` or `operator`.
+    #[serde(default)]
+    pub state_by: String,
     /// `ready`, `failing`, `ejected`, `draining` or `maintenance`.
     pub standing: String,
     /// What the last health check found; nothing if there was none.
@@ -149,12 +158,19 @@ pub(super) fn pool_status(pool: &Pool) -> PoolStatus {
     }
 }
 
-fn backend(member: &Member) -> BackendStatus {
+pub(super) fn backend(member: &Member) -> BackendStatus {
     let total = member.backend.meters().total();
     BackendStatus {
         address: member.backend.address().to_string(),
         id: member.id.to_string(),
         weight: member.nominal,
+        weight_configured: member.configured,
+        state: member.backend.operator().as_str().to_owned(),
+        state_by: match member.backend.operator() {
+            OperatorWord::Ready => "configuration",
+            OperatorWord::Draining | OperatorWord::Maintenance => "operator",
+        }
+        .to_owned(),
         standing: member.backend.standing().as_str().to_owned(),
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),

@@ -127,7 +127,8 @@ impl Forecourt {
         let snapshots = Arc::new(Snapshots::new(first_of(&plan, &registry, &state)));
         let bound = bind_all(&plan.listeners, count, &mut given)?;
         let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), facade);
-        let instance = Arc::new(held(instance, &plan));
+        let token = plan.admin.as_ref().and_then(|admin| admin.token.clone());
+        let instance = Arc::new(held(instance.with_token(token), &plan));
         let admin = match &plan.admin {
             Some(plan) => Some(admin::bind(plan, &mut given)?),
             None => None,

@@ -10,9 +10,9 @@
 //!
 //! In reading order: [`key`] (what a backend is called), [`checked`] (what the last check found), `live` (its atomics, on cache lines of their
 //! own), [`secure`] (TLS with it), [`in_flight`] (the claim that ends by being dropped), [`standing`] (health's verdict and the
-//! operator's word, kept apart).
+//! operator's word, kept apart), [`steering`] (a weight set at run time).
 //!
-//! Deliberately absent: weights (they belong to a generation of a pool, see `strategy::Member`),
+//! Deliberately absent: weights of the configuration (they belong to a generation of a pool, see `strategy::Member`),
 //! sockets and connections (each worker keeps its own), HTTP, clocks, and any decision.
 
 pub mod checked;
@@ -21,6 +21,7 @@ pub mod key;
 mod live;
 pub mod secure;
 pub mod standing;
+pub mod steering;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ pub use in_flight::InFlight;
 pub use key::{Address, BackendKey, BackendTag};
 pub use secure::Secure;
 pub use standing::{Health, OperatorWord, Standing};
+pub use steering::SteeredWeight;
 
 pub use crate::telemetry::meters::{BackendMeters, Ejection};
 use live::Live;
@@ -48,6 +50,7 @@ pub struct Backend {
     last_check: Mutex<Option<LastCheck>>,
     /// By cause; written by whoever ejects, and that is one thread.
     ejections: [Counter; Ejection::COUNT],
+    steered_weight: Mutex<Option<SteeredWeight>>,
 }
 
 impl Backend {
@@ -61,6 +64,7 @@ impl Backend {
             meters,
             last_check: Mutex::new(None),
             ejections: Default::default(),
+            steered_weight: Mutex::new(None),
         })
     }
 
@@ -195,6 +199,29 @@ impl Backend {
     /// Records the operator's word. The pool's members must be rebuilt for it to take effect on picks.
     pub fn set_operator(&self, word: OperatorWord) {
         self.live.set_operator(word);
+    }
+
+    /// The weight that was set at run time, if one was.
+    pub fn steered_weight(&self) -> Option<SteeredWeight> {
+        *self
+            .steered_weight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a weight in the place of the configuration's, or that one again. The pool's members must be rebuilt for it
+    /// to take effect on picks.
+    pub fn steer_weight(&self, weight: Option<SteeredWeight>) {
+        *self
+            .steered_weight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = weight;
+    }
+
+    /// The weight that holds where the configuration says `configured`. One set at run time under another
+    /// configuration does not hold.
+    pub fn weight_over(&self, configured: u32) -> u32 {
+        SteeredWeight::over(self.steered_weight(), configured)
     }
 
     /// Claims a place for one request. It ends when the guard is dropped, wherever that is.

@@ -123,6 +123,15 @@ impl Health {
 }
 
 impl OperatorWord {
+    /// The word for it in the admin API and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Maintenance => "maintenance",
+            Self::Ready => "ready",
+        }
+    }
+
     pub(super) fn to_bits(self) -> u8 {
         match self {
             Self::Ready => 0,

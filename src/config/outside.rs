@@ -125,6 +125,9 @@ struct Wanted {
 impl Wanted {
     fn add(&mut self, raw: &File, folder: &Path) {
         self.add_served(raw, folder);
+        let token = right(&raw.admin).and_then(|admin| right(&admin.token_file));
+        self.secrets
+            .extend(token.map(|file| SecretSource::File(folder.join(file))));
         for listener in tables(&raw.listeners) {
             let Some(tls) = right(&listener.tls) else {
                 continue;

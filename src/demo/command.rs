@@ -193,7 +193,7 @@ fn can_redraw() -> bool {
 }
 
 /// A duration of the command line.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Option<jiff::SignedDuration> = text.parse().ok();
     let positive = parsed.and_then(|time| Duration::try_from(time).ok());
     positive

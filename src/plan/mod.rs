@@ -26,7 +26,7 @@ pub mod tls;
 pub use action::{Action, Edits};
 pub use listener::Listener;
 pub use pool::Pool;
-pub use process::{Admin, Log, Server};
+pub use process::{Admin, AdminToken, Log, Server};
 pub use route::Route;
 
 /// Everything that one configuration says.

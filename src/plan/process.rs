@@ -1,5 +1,7 @@
 //! The process as a whole: workers, shutdown, admin listener, logs.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::listener::ListenAddress;
@@ -28,6 +30,30 @@ pub struct Shutdown {
 pub struct Admin {
     /// Where it listens: loopback or a Unix socket.
     pub address: ListenAddress,
+    /// What whoever steers over TCP must show; without it nobody can.
+    pub token: Option<AdminToken>,
+}
+
+/// A token that lets its bearer steer. Shows as `redacted`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken(Arc<[u8]>);
+
+impl AdminToken {
+    /// A token of these bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(Arc::from(bytes))
+    }
+
+    /// What its bearer sends. To be compared in constant time only.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(redacted)")
+    }
 }
 
 /// Logs.

@@ -131,12 +131,21 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
             pool: Arc::clone(&plan.name),
             address: backend.address.clone(),
         };
+        let adopted = adopt(key, plan, registry);
+        // A file that says another weight than when one was set at run time has the last word, for good.
+        if adopted
+            .steered_weight()
+            .is_some_and(|steered| steered.configured != backend.weight)
+        {
+            adopted.steer_weight(None);
+        }
         Member {
-            backend: adopt(key, plan, registry),
+            weight: 0,
+            nominal: adopted.weight_over(backend.weight),
+            backend: adopted,
             id: Arc::clone(&backend.id),
-            weight: backend.weight,
-            nominal: backend.weight,
             backup: backend.backup,
+            configured: backend.weight,
             placement: placement::hash_id(&backend.id),
             tag: signer.map(|key| strategy::ticket::tag(key, &plan.name, &backend.id)),
         }

@@ -25,6 +25,8 @@ pub struct Member {
     pub nominal: u32,
     /// Who is asked only when no other member is eligible.
     pub backup: bool,
+    /// The share that the configuration gives it; another one may have been set at run time.
+    pub configured: u32,
     /// [`super::placement::hash_id`] of the id.
     pub placement: u64,
     /// What a cookie sealed by the first key calls it; absent when the pool is not sticky.
@@ -109,10 +111,14 @@ impl Members {
         members
     }
 
-    /// The same members as they stand now.
+    /// The same members as they stand now, with their weights of now.
     #[must_use]
     pub fn anew(&self) -> Self {
-        let mut members = Self::with_threshold(self.all.to_vec(), self.threshold);
+        let now = |member: &Member| Member {
+            nominal: member.backend.weight_over(member.configured),
+            ..member.clone()
+        };
+        let mut members = Self::with_threshold(self.all.iter().map(now).collect(), self.threshold);
         members.tags.clone_from(&self.tags);
         members
     }

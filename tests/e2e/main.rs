@@ -22,6 +22,7 @@ mod reload;
 mod retries;
 mod routing;
 mod shaping;
+mod steer;
 mod sticky;
 mod strategies;
 mod tls;

@@ -268,7 +268,7 @@ fn taker(route: &Route, pool: &Pool, asked: &Asked<'_>, https: bool) -> Taker {
         Backend {
             address: member.backend.key().address.to_string(),
             id: member.id.to_string(),
-            weight: member.weight,
+            weight: member.nominal,
             share: f64::from(member.weight) / total as f64,
         }
     };

@@ -62,7 +62,9 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
     let pool_names = Names::new("pool", &pool_tables, read);
 
     let admin_table = single("admin", &roots, |raw| &raw.admin);
-    let admin = admin_table.as_ref().and_then(process::admin);
+    let admin = admin_table
+        .as_ref()
+        .and_then(|given| process::admin(given, outside));
     let listeners: Vec<Option<Listener>> = listener_tables
         .iter()
         .map(|(name, given)| listener::listener(name, given, outside))

@@ -2,11 +2,13 @@
 
 use super::address::{self, Example};
 use super::scope::{Given, Scope, Zero};
+use crate::config::outside::Outside;
 use crate::config::problem::Finding;
 use crate::config::raw::process as raw;
+use crate::config::secret::SecretSource;
 use crate::plan::listener::ListenAddress;
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
-use crate::plan::{Admin, Log, Server};
+use crate::plan::{Admin, AdminToken, Log, Server};
 
 pub(super) fn server(given: Option<&Given<'_, raw::Server>>, cores: usize) -> Server {
     let Some(Given { value, scope, .. }) = given else {
@@ -43,7 +45,8 @@ fn shutdown(given: Option<Given<'_, raw::Shutdown>>) -> Shutdown {
     }
 }
 
-pub(super) fn admin(given: &Given<'_, raw::Admin>) -> Option<Admin> {
+pub(super) fn admin(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<Admin> {
+    let token = token(given, outside);
     let Some(written) = given.scope.get("address", &given.value.address) else {
         if given.value.address.is_none() {
             let finding = Finding::error("`admin` has no address");
@@ -66,11 +69,35 @@ pub(super) fn admin(given: &Given<'_, raw::Admin>) -> Option<Admin> {
         let finding =
             Finding::error("an admin address that other machines can reach is not supported yet");
         written.report(finding.help(
-            "it needs a token and TLS, which are planned; use 127.0.0.1, [::1] or \"unix:/path\"",
+            "it needs a token and TLS, and has no TLS yet; use 127.0.0.1, [::1] or \"unix:/path\", and come in by SSH: ssh -L 9900:127.0.0.1:9900 HOST",
         ));
         return None;
     }
-    Some(Admin { address })
+    Some(Admin { address, token })
+}
+
+fn token(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<AdminToken> {
+    let file = given.scope.get("token_file", &given.value.token_file)?;
+    let source = SecretSource::File(given.scope.folder().join(file.value));
+    match outside.secrets.get(&source)? {
+        Ok(secret) if is_token(secret.bytes()) => Some(AdminToken::new(secret.bytes())),
+        Ok(_) => {
+            let finding = Finding::error("a token consists of letters, digits and `-._~+/=` only");
+            file.report(finding.help("make one with: openssl rand -hex 32"));
+            None
+        }
+        Err(error) => {
+            let finding = Finding::error(error.to_string());
+            file.report(finding.help("make one with: openssl rand -hex 32"));
+            None
+        }
+    }
+}
+
+/// What can stand behind `Bearer` (RFC 6750 section 2.1).
+fn is_token(bytes: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    bytes.iter().all(fits)
 }
 
 pub(super) fn log(given: Option<&Given<'_, raw::Log>>) -> Log {

@@ -118,7 +118,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
 /// Such a key is refused like an unknown one, for a setting that is ignored is a promise that is broken;
 /// but the operator should read that the spelling is right.
 pub(crate) fn is_for_later(path: &[&str]) -> bool {
-    matches!(path, ["admin", "token_file" | "tls"])
+    matches!(path, ["admin", "tls"])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::loose::{Field, List, tables};
+use crate::backend::steering;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -145,7 +146,7 @@ pub(crate) const STRATEGY: &str = "round-robin";
 /// Equal shares.
 pub(crate) const WEIGHT: u32 = 1;
 /// Weights are shares: beyond this they only make the sequence longer.
-pub(crate) const WEIGHT_MOST: i64 = 65_535;
+pub(crate) const WEIGHT_MOST: i64 = steering::WEIGHT_MOST as i64;
 /// A backend in the same data centre answers in a millisecond; one second means that it is gone, and there is time for another.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longer than a shopper waits, long enough for the slowest honest report.

@@ -24,6 +24,7 @@ pub(crate) struct Shutdown {
 #[serde(default)]
 pub(crate) struct Admin {
     pub(crate) address: Field<String>,
+    pub(crate) token_file: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

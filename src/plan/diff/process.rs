@@ -38,6 +38,9 @@ pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<
             if old.address != new.address {
                 lines.say_restart(format!("address {} -> {}", old.address, new.address));
             }
+            if old.token != new.token {
+                lines.say_restart("token_file: another token");
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::plan::pool::{
 };
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
-use crate::plan::{Action, Admin, Edits, Listener, Log, Pool, Route, Server};
+use crate::plan::{Action, Admin, AdminToken, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
 use crate::strategy::{PanicThreshold, SameSite, Spec, StickyKey, StickySpec};
 
@@ -31,6 +31,7 @@ fn plan() -> Plan {
         },
         admin: Some(Admin {
             address: listen("127.0.0.1:9900"),
+            token: None,
         }),
         log: Log {
             level: Level::Info,
@@ -246,6 +247,7 @@ fn what_needs_a_restart_says_so() {
     new.server.workers = 4;
     new.admin = Some(Admin {
         address: ListenAddress::Unix(PathBuf::from("/run/a.sock")),
+        token: Some(AdminToken::new(b"0123456789abcdef")),
     });
     let changes = diff(&plan(), &new);
     assert!(changes.iter().all(|change| change.needs_restart));
@@ -255,6 +257,7 @@ fn what_needs_a_restart_says_so() {
         [
             "server: workers 2 -> 4 (needs a restart)",
             "admin: address 127.0.0.1:9900 -> unix:/run/a.sock (needs a restart)",
+            "admin: token_file: another token (needs a restart)",
         ]
     );
     assert_eq!(

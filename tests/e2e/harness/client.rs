@@ -228,6 +228,13 @@ impl Request {
         request
     }
 
+    /// A PUT of this body.
+    pub(crate) fn put(target: &str, body: &[u8]) -> Self {
+        let mut request = Self::new("PUT", target);
+        request.body = Payload::Length(body.to_vec());
+        request
+    }
+
     /// Names another host.
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.host = Some(host.to_owned());

@@ -1,0 +1,170 @@
+//! Words and weights for one backend, at run time.
+//!
+//! What is set here is live state: it outlives reloads as long as pool and address do, and ends with the process. A
+//! file that gives the backend another weight than it gave when one was set here has the last word; words (drain,
+//! maintenance) are the operator's alone, and no file says any.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::Instance;
+use super::guard::Who;
+use super::problem::Problem;
+use super::status::{self, BackendStatus};
+use crate::backend::steering::WEIGHT_MOST;
+use crate::backend::{OperatorWord, SteeredWeight};
+use crate::snapshot::{Pool, Snapshot};
+use crate::strategy::Member;
+
+/// What is wanted of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    state: Option<State>,
+    weight: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ready,
+    Draining,
+    Maintenance,
+}
+
+/// Does what the body of a request wishes for a backend, and waits until picks see it.
+pub(super) async fn steer(
+    instance: &Instance,
+    who: &Who,
+    (pool, address): (&str, &str),
+    body: &[u8],
+) -> Result<BackendStatus, Problem> {
+    let wish = read(body)?;
+    let (pool, before) = find(&instance.snapshots.load(), pool, address)?;
+    let backend = &before.backend;
+    let from = told(backend.operator(), before.nominal);
+    if let Some(state) = wish.state {
+        backend.set_operator(state.word());
+    }
+    if let Some(weight) = wish.weight {
+        let configured = before.configured;
+        // The configuration's own weight is no exception to it.
+        let steered = (weight != configured).then_some(SteeredWeight { weight, configured });
+        backend.steer_weight(steered);
+    }
+    let to = told(backend.operator(), backend.weight_over(before.configured));
+    tracing::info!(%who, pool = %pool.name, backend = address, from, to, "backend steered");
+    instance.snapshots.standing_changed(&pool.name);
+    wait_for_effect(instance, &pool.name, address).await
+}
+
+fn read(body: &[u8]) -> Result<Wish, Problem> {
+    let wish: Wish = serde_json::from_slice(body).map_err(|error| {
+        Problem::bad(format!(
+            "{error}; expected {{\"state\": \"ready\", \"draining\" or \"maintenance\", \"weight\": 0 to {WEIGHT_MOST}}}, either or both"
+        ))
+    })?;
+    if wish.state.is_none() && wish.weight.is_none() {
+        return Err(Problem::bad("neither `state` nor `weight` is given"));
+    }
+    match wish.weight {
+        Some(weight) if weight > WEIGHT_MOST => Err(Problem::bad(format!(
+            "the weight {weight} is not in 0 to {WEIGHT_MOST}"
+        ))),
+        Some(_) | None => Ok(wish),
+    }
+}
+
+/// The pool and member of these names, or a problem that says which there are.
+pub(super) fn find(
+    snapshot: &Snapshot,
+    pool: &str,
+    address: &str,
+) -> Result<(Arc<Pool>, Member), Problem> {
+    let found = snapshot
+        .pools
+        .iter()
+        .find(|candidate| *candidate.name == *pool);
+    let found = found.ok_or_else(|| no_pool(snapshot, pool))?;
+    let members = found.members.all();
+    let member = members
+        .iter()
+        .find(|member| member.backend.shown() == address);
+    let member = member.ok_or_else(|| {
+        let there = members.iter().map(|member| member.backend.shown());
+        let there: Vec<_> = there.collect();
+        let there = there.join(", ");
+        Problem::not_found(format!(
+            "the pool {pool:?} has no backend {address:?}, but {there}"
+        ))
+    })?;
+    Ok((Arc::clone(found), member.clone()))
+}
+
+/// That there is no such pool, and which there are.
+pub(super) fn no_pool(snapshot: &Snapshot, name: &str) -> Problem {
+    let there: Vec<_> = snapshot.pools.iter().map(|pool| &*pool.name).collect();
+    let there = there.join(", ");
+    Problem::not_found(format!("there is no pool {name:?}, but {there}"))
+}
+
+/// Waits until new requests are sent by what has been set, and says how the backend stands then.
+async fn wait_for_effect(
+    instance: &Instance,
+    pool: &str,
+    address: &str,
+) -> Result<BackendStatus, Problem> {
+    let until = Instant::now() + EFFECT;
+    loop {
+        let (pool, member) = find(&instance.snapshots.load(), pool, address)?;
+        if is_in_effect(&pool, &member) {
+            return Ok(status::backend(&member));
+        }
+        if Instant::now() > until {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "it is noted, and the instance is too busy to do it at once: look again",
+            ));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Whether the members were made after what the backend's live state says.
+fn is_in_effect(pool: &Pool, member: &Member) -> bool {
+    let backend = &member.backend;
+    let eligible = pool.members.eligible().iter();
+    let is_picked = eligible
+        .map(|slot| pool.members.get(*slot))
+        .any(|eligible| Arc::ptr_eq(&eligible.backend, backend));
+    // Whoever is wanted may still be kept out by health, and let in by a panic.
+    let word_holds = match backend.operator() {
+        OperatorWord::Draining | OperatorWord::Maintenance => !is_picked,
+        OperatorWord::Ready => is_picked || member.nominal == 0 || !backend.standing().takes_new(),
+    };
+    word_holds && member.nominal == backend.weight_over(member.configured)
+}
+
+fn told(word: OperatorWord, weight: u32) -> String {
+    format!("{} weight {weight}", word.as_str())
+}
+
+impl State {
+    fn word(self) -> OperatorWord {
+        match self {
+            Self::Draining => OperatorWord::Draining,
+            Self::Maintenance => OperatorWord::Maintenance,
+            Self::Ready => OperatorWord::Ready,
+        }
+    }
+}
+
+/// Far longer than it takes.
+const EFFECT: Duration = Duration::from_secs(2);
+
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(2);
