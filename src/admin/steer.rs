@@ -4,7 +4,7 @@
 //! file that gives the backend another weight than it gave when one was set here has the last word; words (drain,
 //! maintenance) are the operator's alone, and no file says any.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -16,16 +16,17 @@ use super::guard::Who;
 use super::problem::Problem;
 use super::status::{self, BackendStatus};
 use crate::backend::steering::WEIGHT_MOST;
-use crate::backend::{OperatorWord, SteeredWeight};
-use crate::snapshot::{Pool, Snapshot};
+use crate::backend::{Backend, OperatorWord, SteeredWeight};
+use crate::snapshot::{Pool, Snapshot, Snapshots};
 use crate::strategy::Member;
 
 /// What is wanted of a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
     state: Option<State>,
     weight: Option<u32>,
+    deadline: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -43,7 +44,7 @@ pub(super) async fn steer(
     (pool, address): (&str, &str),
     body: &[u8],
 ) -> Result<BackendStatus, Problem> {
-    let wish = read(body)?;
+    let (wish, deadline) = read(body)?;
     let (pool, before) = find(&instance.snapshots.load(), pool, address)?;
     let backend = &before.backend;
     let from = told(backend.operator(), before.nominal);
@@ -59,23 +60,46 @@ pub(super) async fn steer(
     let to = told(backend.operator(), backend.weight_over(before.configured));
     tracing::info!(%who, pool = %pool.name, backend = address, from, to, "backend steered");
     instance.snapshots.standing_changed(&pool.name);
+    if let Some(deadline) = deadline {
+        tracing::info!(pool = %pool.name, backend = address, ?deadline, "to be empty by a deadline");
+        let drain = Drain::of(backend, Arc::clone(&instance.snapshots));
+        tokio::spawn(drain.end_after(deadline));
+    }
     wait_for_effect(instance, &pool.name, address).await
 }
 
-fn read(body: &[u8]) -> Result<Wish, Problem> {
+fn read(body: &[u8]) -> Result<(Wish, Option<Duration>), Problem> {
     let wish: Wish = serde_json::from_slice(body).map_err(|error| {
         Problem::bad(format!(
-            "{error}; expected {{\"state\": \"ready\", \"draining\" or \"maintenance\", \"weight\": 0 to {WEIGHT_MOST}}}, either or both"
+            "{error}; expected {{\"state\": \"ready\", \"draining\" or \"maintenance\", \"weight\": 0 to {WEIGHT_MOST}}}, either or both, and with the last two of them a \"deadline\": \"5m\""
         ))
     })?;
     if wish.state.is_none() && wish.weight.is_none() {
         return Err(Problem::bad("neither `state` nor `weight` is given"));
     }
+    let deadline = match (&wish.deadline, wish.state) {
+        (None, _) => None,
+        (Some(_), None | Some(State::Ready)) => {
+            return Err(Problem::bad(
+                "a deadline goes with the states `draining` and `maintenance` only",
+            ));
+        }
+        (Some(text), Some(State::Draining | State::Maintenance)) => {
+            let parsed: Option<jiff::SignedDuration> = text.parse().ok();
+            let time = parsed.and_then(|time| Duration::try_from(time).ok());
+            let fits = time.filter(|time| *time <= DEADLINE_MOST);
+            Some(fits.ok_or_else(|| {
+                Problem::bad(format!(
+                    "the deadline {text:?} is no time such as \"5m\", up to a day"
+                ))
+            })?)
+        }
+    };
     match wish.weight {
         Some(weight) if weight > WEIGHT_MOST => Err(Problem::bad(format!(
             "the weight {weight} is not in 0 to {WEIGHT_MOST}"
         ))),
-        Some(_) | None => Ok(wish),
+        Some(_) | None => Ok((wish, deadline)),
     }
 }
 
@@ -149,6 +173,59 @@ fn is_in_effect(pool: &Pool, member: &Member) -> bool {
     word_holds && member.nominal == backend.weight_over(member.configured)
 }
 
+/// A drain that is to be over by a deadline.
+struct Drain {
+    /// Weak: a backend that is removed is not kept for it.
+    backend: Weak<Backend>,
+    pool: Arc<str>,
+    /// The word that began it, by its number: a later one takes its place.
+    word: u32,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Drain {
+    fn of(backend: &Arc<Backend>, snapshots: Arc<Snapshots>) -> Self {
+        Self {
+            backend: Arc::downgrade(backend),
+            pool: Arc::clone(&backend.key().pool),
+            word: backend.words(),
+            snapshots,
+        }
+    }
+
+    /// The backend, as long as the word that began this is the last.
+    fn backend(&self, word: u32) -> Option<Arc<Backend>> {
+        let backend = self.backend.upgrade();
+        backend.filter(|backend| backend.words() == word)
+    }
+
+    /// At the deadline nobody is sent there any more, and WebSockets are told to go, some after the others: all at
+    /// once they would all come back at once.
+    async fn end_after(self, deadline: Duration) {
+        sleep(deadline).await;
+        let Some(backend) = self.backend(self.word) else {
+            return;
+        };
+        backend.set_operator(OperatorWord::Maintenance);
+        self.snapshots.standing_changed(&self.pool);
+        let left = backend.in_flight();
+        tracing::info!(
+            who = "deadline", pool = %self.pool, backend = backend.shown(), left,
+            "backend steered: maintenance, and WebSockets are told to go"
+        );
+        let word = backend.words();
+        drop(backend);
+        for step in 1..=STEPS {
+            let Some(backend) = self.backend(word) else {
+                return;
+            };
+            backend.call_off(step * (u8::MAX / STEPS));
+            drop(backend);
+            sleep(SPREAD / u32::from(STEPS)).await;
+        }
+    }
+}
+
 fn told(word: OperatorWord, weight: u32) -> String {
     format!("{} weight {weight}", word.as_str())
 }
@@ -162,6 +239,13 @@ impl State {
         }
     }
 }
+
+/// A drain that lasts longer is a mistake.
+const DEADLINE_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Over how long WebSockets are told to go, and in how many steps; a divisor of 255.
+const SPREAD: Duration = Duration::from_secs(5);
+const STEPS: u8 = 17;
 
 /// Far longer than it takes.
 const EFFECT: Duration = Duration::from_secs(2);

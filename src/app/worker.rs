@@ -1,6 +1,6 @@
 //! What one worker runs: its accept loops, its connections, its wheel, and commands from the control thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,6 +111,8 @@ pub(super) struct Parts {
     budget: Arc<Budget>,
     tls: TlsShared,
     acceptors: RefCell<HashMap<ListenerKey, Acceptor>>,
+    /// Tunnels that backends have called off, as it was last seen: a change wakes those that are silent.
+    called_off: Cell<u64>,
     /// What is listened on no more, as long as it may have connections.
     retired: RefCell<Vec<Post>>,
     workers: Vec<mpsc::Sender<Command>>,
@@ -135,6 +137,7 @@ impl Bench {
                 budget: setup.budget,
                 tls: setup.tls,
                 acceptors: RefCell::default(),
+                called_off: Cell::default(),
                 retired: RefCell::default(),
                 workers: setup.workers,
             }),
@@ -342,6 +345,7 @@ impl Parts {
     fn tidy(&self, ticks: u64) {
         self.log.borrow_mut().flush();
         self.proxy.transport().store().make_room();
+        self.wake_called_off();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             self.forget_retired();
             // Also lets go of members as they stood before: who is idle takes no requests that would.
@@ -353,6 +357,18 @@ impl Parts {
                 store.sweep(|backend| wanted.contains(&backend.number()));
                 lines.sweep(|backend| wanted.contains(&backend));
             }
+        }
+    }
+
+    /// Wakes tunnels when a backend calls off more of its own: in silence they would not see it.
+    fn wake_called_off(&self) {
+        let view = self.proxy.view();
+        let members = view.pools.iter().flat_map(|pool| pool.members.all());
+        let sum = members
+            .map(|member| u64::from(member.backend.called_off()))
+            .sum();
+        if self.called_off.replace(sum) != sum {
+            self.worker.wheel().wake_all();
         }
     }
 

@@ -26,6 +26,10 @@ pub(super) struct Live {
     ejection: AtomicU8,
     /// Percent of its weight.
     ramp: AtomicU8,
+    /// How many words the operator has said.
+    words: AtomicU32,
+    /// Of 255 tunnels, how many are called off.
+    called_off: AtomicU8,
 }
 
 impl Default for Live {
@@ -39,6 +43,8 @@ impl Default for Live {
             failures: AtomicU32::new(0),
             ejection: AtomicU8::new(0),
             ramp: AtomicU8::new(100),
+            words: AtomicU32::new(0),
+            called_off: AtomicU8::new(0),
         }
     }
 }
@@ -92,6 +98,20 @@ impl Live {
 
     pub(super) fn set_operator(&self, word: OperatorWord) {
         self.operator.store(word.to_bits(), Relaxed);
+        self.called_off.store(0, Relaxed);
+        self.words.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn words(&self) -> u32 {
+        self.words.load(Relaxed)
+    }
+
+    pub(super) fn called_off(&self) -> u8 {
+        self.called_off.load(Relaxed)
+    }
+
+    pub(super) fn call_off(&self, share: u8) {
+        self.called_off.store(share, Relaxed);
     }
 
     pub(super) fn failures(&self) -> u32 {

@@ -201,6 +201,21 @@ impl Backend {
         self.live.set_operator(word);
     }
 
+    /// How often the operator has said a word: whoever acts on one later sees whether it is still the last.
+    pub fn words(&self) -> u32 {
+        self.live.words()
+    }
+
+    /// Of 255 tunnels, how many are to end. Each draws its lot.
+    pub fn called_off(&self) -> u8 {
+        self.live.called_off()
+    }
+
+    /// Calls off that many of 255 tunnels, until the operator says another word.
+    pub fn call_off(&self, share: u8) {
+        self.live.call_off(share);
+    }
+
     /// The weight that was set at run time, if one was.
     pub fn steered_weight(&self) -> Option<SteeredWeight> {
         *self

@@ -56,6 +56,9 @@ pub(super) struct Target {
 pub(super) struct Emptying {
     #[command(flatten)]
     target: Target,
+    /// After so long no session comes either, and WebSockets are told to go (1001). Default: they may stay.
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<String>,
     /// Return only when no request and no WebSocket is left there.
     #[arg(long)]
     wait: bool,
@@ -130,7 +133,11 @@ impl Steer {
 impl Emptying {
     fn wish(&self, state: &str) -> (&Target, Value, Option<Duration>) {
         let wait = self.wait.then_some(self.timeout);
-        (&self.target, json!({"state": state}), wait)
+        let mut wish = json!({"state": state});
+        if let Some(deadline) = &self.deadline {
+            wish["deadline"] = json!(deadline);
+        }
+        (&self.target, wish, wait)
     }
 }
 
@@ -170,7 +177,8 @@ impl Target {
         // Seen twice: a worker may have chosen by what it knew a moment before, and not have begun yet.
         while status.in_flight > 0 || !seen_empty {
             seen_empty = status.in_flight == 0;
-            if status.state != wanted {
+            // A drain becomes maintenance at its deadline.
+            if status.state != wanted && status.state == "ready" {
                 return Err(SteerError::Undone(status.state));
             }
             if begun.elapsed() >= timeout {

@@ -252,6 +252,11 @@ pub trait AnswerBody: Body {
     /// Says that `n` bytes of the answer's content have been handed to the client's connection.
     fn delivered(&mut self, n: u64);
 
+    /// How many of 255 tunnels to its backend are to end now; only of a tunnel.
+    fn called_off(&self) -> u8 {
+        0
+    }
+
     /// Whether a frame of a WebSocket may be put behind what has been consumed; only of a tunnel that is one.
     fn is_between_frames(&self) -> bool {
         false

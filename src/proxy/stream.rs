@@ -202,6 +202,11 @@ impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
         self.exchange.delivered(n);
     }
 
+    fn called_off(&self) -> u8 {
+        let claim = self.exchange.in_flight.as_ref();
+        claim.map_or(0, |claim| claim.backend().called_off())
+    }
+
     fn is_between_frames(&self) -> bool {
         match &self.source {
             Source::Backend(body) => body.is_between_frames(),

@@ -2,7 +2,7 @@
 //! until both ends have ended.
 //!
 //! Nothing is read here but where the frames of a WebSocket begin, and that only to say goodbye between two of them:
-//! when the process drains, or when nothing has moved for too long.
+//! when the process drains, when its backend is to be empty, or when nothing has moved for too long.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -56,6 +56,7 @@ pub(super) async fn carry(
     bounds: Bounds<'_>,
 ) -> Ending {
     let mut carrier = Carrier {
+        lot: (bounds.worker.draw() % 255) as u8,
         client: &mut client,
         bounds,
         down: false,
@@ -72,6 +73,8 @@ pub(super) async fn carry(
 struct Carrier<'a, C> {
     client: &'a mut C,
     bounds: Bounds<'a>,
+    /// Below how many of 255 that its backend calls off it is one of them.
+    lot: u8,
     /// Whether the backend has ended its side, and all of that is out.
     down: bool,
     /// What became of the other direction.
@@ -104,7 +107,8 @@ impl<C: ClientEnd> Carrier<'_, C> {
                 return Poll::Ready(Ending::ClientGone);
             }
         }
-        if self.bounds.worker.phase() == Phase::Draining && self.goodbye == Goodbye::None {
+        let draining = self.bounds.worker.phase() == Phase::Draining;
+        if self.goodbye == Goodbye::None && (draining || self.lot < body.called_off()) {
             self.goodbye = Goodbye::Due;
         }
         let uploaded = moved;

@@ -73,6 +73,15 @@ fn wishes_that_cannot_be_read_change_nothing() {
         ),
         (r#"{"weight": -1}"#, "expected u32"),
         (
+            r#"{"state": "ready", "deadline": "5m"}"#,
+            "goes with the states",
+        ),
+        (
+            r#"{"state": "draining", "deadline": "-5m"}"#,
+            "is no time such as",
+        ),
+        (r#"{"state": "draining", "deadline": "99h"}"#, "up to a day"),
+        (
             r#"{"weight": 65536, "state": "draining"}"#,
             "not in 0 to 65535",
         ),

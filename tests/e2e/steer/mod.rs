@@ -41,12 +41,16 @@ impl Steered {
 
     /// `forecourt backend` with these words, the origin's address in the place of `@`.
     fn command(&self, words: &str, origin: &Origin) -> Output {
-        let address = origin.address().to_string();
+        self.command_at(words, &origin.address().to_string())
+    }
+
+    /// The same for any address.
+    fn command_at(&self, words: &str, address: &str) -> Output {
         let admin = format!("http://{}", self.balancer.address("admin"));
         let token = token_in(&self.folder);
         let mut arguments = vec!["backend"];
         arguments.extend(words.split_whitespace().map(|word| match word {
-            "@" => &*address,
+            "@" => address,
             word => word,
         }));
         arguments.extend(["--admin", &admin, "--token-file", token.to_str().unwrap()]);

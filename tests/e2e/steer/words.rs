@@ -1,9 +1,13 @@
 //! Drain, maintenance and weights, and what of them outlives a reload.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
 use super::*;
 use crate::harness::{Behaviour, DEADLINE, pool, wait_until};
 use crate::reload::reload;
 use crate::sticky::Shopper;
+use crate::tunnel::{ASK, GRANT, asked, backend, echo, read_exactly};
 
 /// Who answers so many requests of one client.
 fn answers(steered: &Steered, count: usize) -> Vec<String> {
@@ -209,4 +213,41 @@ fn the_readmes_commands_work() {
         steered.steer(&words.replace("10.0.0.11:8080", "@"), &a);
     }
     assert_eq!(count(&answers(&steered, 40), "a"), 30);
+}
+
+/// At the deadline of a drain WebSockets are told to go, and new ones go elsewhere; nobody who answers is cut.
+#[test]
+fn websockets_are_told_to_go_at_the_deadline() {
+    let [one, other] = [(); 2].map(|()| backend(GRANT, echo));
+    let pool = format!(
+        "[pools.shop]\nbackends = [{{ address = \"{one}\" }}, {{ address = \"{other}\" }}]\n"
+    );
+    let steered = Steered::before(&pool);
+    let one = one.to_string();
+    let maint = steered.command_at("maint shop @", &other.to_string());
+    assert!(maint.status.success(), "{maint:?}");
+    let mut crowd: Vec<_> = (0..40).map(|_| asked(&steered.balancer, ASK).0).collect();
+    let ready = steered.command_at("ready shop @", &other.to_string());
+    assert!(ready.status.success(), "{ready:?}");
+    let drain = steered.command_at("drain shop @ --deadline 50ms", &one);
+    assert!(drain.status.success(), "{drain:?}");
+    // Whoever comes now is at the other, and stays.
+    let mut late = asked(&steered.balancer, ASK).0;
+    std::thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| steered.command_at("maint shop @ --deadline 50ms --wait", &one));
+        for stream in &mut crowd {
+            assert_eq!(read_exactly(stream, 4), [0x88, 2, 0x03, 0xe9]);
+            stream
+                .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9])
+                .unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
+        let waited = waiting.join().unwrap();
+        assert!(waited.status.success(), "{waited:?}");
+    });
+    late.write_all(b"x").unwrap();
+    assert_eq!(read_exactly(&mut late, 1), b"x");
+    assert!(steered.balancer.stderr().contains("who=\"deadline\""));
 }
