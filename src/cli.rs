@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::client::{self, AdminAddress, ClientError};
-use crate::admin::status::{CheckStatus, Status};
+use crate::admin::status::{BackendStatus, CheckStatus, Status};
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
 use crate::config;
@@ -273,7 +273,7 @@ fn table(status: &Status) -> String {
                 out,
                 "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}",
                 backend.address,
-                backend.weight,
+                weight_text(backend),
                 backend.standing,
                 backend.in_flight,
                 backend.requests,
@@ -289,6 +289,20 @@ fn table(status: &Status) -> String {
         }
     }
     out
+}
+
+/// `1`, or `3 (1)` where 3 was set at run time and the configuration says 1.
+fn weight_text(backend: &BackendStatus) -> String {
+    let BackendStatus {
+        weight,
+        weight_configured,
+        ..
+    } = backend;
+    if weight == weight_configured {
+        weight.to_string()
+    } else {
+        format!("{weight} ({weight_configured})")
+    }
 }
 
 /// A check in a few words: `ok x 12` or `connect-refused x 3`, with how often in a row.

@@ -150,6 +150,7 @@ fn words_outlive_reloads() {
     let [a, b, c] = ["a", "b", "c"].map(Origin::named);
     let steered = Steered::before(&pool("shop", "round-robin", &[&a, &b]));
     steered.steer("maint shop @", &a);
+    steered.steer("weight shop @ 7", &a);
     let more = pool("shop", "round-robin", &[&c, &a, &b]);
     reload(&steered.balancer, &steered.configuration(&more));
     assert_eq!(steered.status(&a)["state"], "maintenance");
@@ -162,7 +163,7 @@ fn words_outlive_reloads() {
         &steered.balancer.address("admin").to_string(),
     ]);
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
-    assert!(table.contains("maintenance"), "{table}");
+    assert!(table.contains("7 (1) maintenance"), "{table}");
 }
 
 #[test]
