@@ -124,7 +124,8 @@ fn adopt(key: BackendKey, plan: &plan::Pool, registry: &Registry) -> Arc<Backend
     backend
 }
 
-fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
+/// The members of a pool as they stand now, with the weights that hold.
+fn members_of(plan: &plan::Pool, registry: &Registry) -> Members {
     let signer = plan.sticky.as_ref().and_then(|sticky| sticky.keys.first());
     let members = plan.backends.iter().map(|backend| {
         let key = BackendKey {
@@ -155,8 +156,12 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         .sticky
         .as_ref()
         .map(|spec| strategy::ticket::former_tags(spec, &plan.name, &members));
-    let members = Members::with_threshold(members, plan.panic_threshold)
-        .with_former_tags(former.unwrap_or_default());
+    Members::with_threshold(members, plan.panic_threshold)
+        .with_former_tags(former.unwrap_or_default())
+}
+
+fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
+    let members = members_of(plan, registry);
     // Bounds are of now, whatever generation a request is of; set last, for whoever waits is woken by it.
     for (member, backend) in members.all().iter().zip(&plan.backends) {
         member.backend.set_most_in_flight(backend.max_in_flight);

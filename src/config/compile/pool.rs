@@ -231,20 +231,7 @@ impl<'a> Gathered<'a> {
         let several = addresses.len() > 1;
         for address in addresses {
             if let Some(first) = self.addresses.get(&address) {
-                let what = match address.to_string() {
-                    same if same == *written.value => {
-                        format!("the backend {same} stands in this pool twice")
-                    }
-                    other => format!(
-                        "{} is {other}, which stands in this pool already",
-                        written.value
-                    ),
-                };
-                written.report(
-                    Finding::error(what)
-                        .help("give one of them a higher weight instead")
-                        .also(first, "the first one"),
-                );
+                report_twice(&written, &address, first);
                 continue;
             }
             // What hash and cookie know it by. A name with several addresses needs an id for each of them.
@@ -278,6 +265,19 @@ impl<'a> Gathered<'a> {
             });
         }
     }
+}
+
+/// Says that an address stands in the pool already.
+fn report_twice<'a>(written: &Given<'a, String>, address: &Address, first: &Mark<'a>) {
+    let what = match address.to_string() {
+        same if same == *written.value => format!("the backend {same} stands in this pool twice"),
+        other => format!(
+            "{} is {other}, which stands in this pool already",
+            written.value
+        ),
+    };
+    let finding = Finding::error(what).help("give one of them a higher weight instead");
+    written.report(finding.also(first, "the first one"));
 }
 
 fn is_backup(given: &Given<'_, raw::Backend>) -> bool {
