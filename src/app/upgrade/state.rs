@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, BackendKey, Health, OperatorWord};
+use crate::backend::steering::WEIGHT_MOST;
+use crate::backend::{Backend, BackendKey, Health, OperatorWord, SteeredWeight};
 use crate::config::Secret;
 use crate::plan::Plan;
 use crate::snapshot::{Registry, Snapshot};
@@ -33,6 +34,8 @@ struct Known {
     address: String,
     health: String,
     operator: String,
+    /// A weight set at run time, and what the configuration said then.
+    weight: Option<(u32, u32)>,
 }
 
 impl State {
@@ -78,6 +81,7 @@ impl State {
                 });
                 backend.set_health(known.health());
                 backend.set_operator(known.operator());
+                backend.steer_weight(known.weight());
                 recalled.push(backend);
             }
         }
@@ -112,6 +116,9 @@ impl Known {
             address: backend.address().to_string(),
             health: health.to_owned(),
             operator: operator.to_owned(),
+            weight: backend
+                .steered_weight()
+                .map(|steered| (steered.weight, steered.configured)),
         }
     }
 
@@ -130,6 +137,13 @@ impl Known {
             MAINTENANCE => OperatorWord::Maintenance,
             _ => OperatorWord::Ready,
         }
+    }
+
+    /// Whether the file says another weight by now is for the snapshot to see.
+    fn weight(&self) -> Option<SteeredWeight> {
+        let (weight, configured) = self.weight?;
+        let weight = weight.min(WEIGHT_MOST);
+        Some(SteeredWeight { weight, configured })
     }
 }
 
@@ -163,12 +177,17 @@ mod tests {
         let of = |snapshot: &Snapshot| -> Vec<_> {
             let members = snapshot.pools[0].members.all().iter();
             let backends = members.map(|member| &member.backend);
-            backends.map(|one| (one.health(), one.operator())).collect()
+            let known = |one: &Arc<Backend>| (one.health(), one.operator(), one.steered_weight());
+            backends.map(known).collect()
         };
         let members = before.pools[0].members.all();
         members[0].backend.set_health(Health::Failing);
         members[1].backend.set_operator(OperatorWord::Draining);
         members[2].backend.set_operator(OperatorWord::Maintenance);
+        members[2].backend.steer_weight(Some(SteeredWeight {
+            weight: 7,
+            configured: 1,
+        }));
         let secret = Secret::from_bytes(b"of more than sixteen bytes");
         let state = State::of(&before, Some(&secret));
         let mut text = serde_json::to_value(&state).unwrap();
