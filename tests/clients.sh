@@ -5,48 +5,12 @@
 # FORECOURT_TEST_SERVERS=required.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-binary=${1:-target/release/forecourt}
-[ -x "$binary" ] || cargo build --locked --release
-work=$(mktemp -d)
-failed=0
-started=()
-cleanup() {
-  for id in "${started[@]}"; do kill "$id" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-ok() { printf 'ok      %s\n' "$1"; }
-bad() {
-  printf 'FAILED  %s\n' "$1"
-  failed=1
-}
-# check WHAT EXPECTED GOT
-check() {
-  if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: expected ${2@Q}, got ${3@Q}"; fi
-}
-# holds WHAT FILE PATTERN
-holds() {
-  if grep -Eqi "$3" "$2"; then ok "$1"; else
-    bad "$1: no $3 in:"
-    sed 's/^/        /' "$2" | tail -20
-  fi
-}
-has() {
-  command -v "$1" >/dev/null && return 0
-  if [ "${FORECOURT_TEST_SERVERS:-}" = required ]; then
-    bad "$1 is not installed"
-  else
-    printf 'left out: %s is not installed\n' "$1"
-  fi
-  return 1
-}
+. tests/programs.sh
 
 start_all() {
-  python3 tests/clients/backend.py >"$work/port" &
+  python3 tests/clients/backend.py >"$work/port" 2>"$work/backend.log" &
   started+=($!)
-  while [ ! -s "$work/port" ]; do sleep 0.05; done
+  said "$work/port" $! "$work/backend.log"
   # Seconds in place of the defaults' tens, so that what is slow is cut while we watch.
   cat >"$work/forecourt.toml" <<TOML
 [log]

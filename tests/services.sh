@@ -6,42 +6,7 @@
 # FORECOURT_TEST_SERVERS=required. grpcio and websockets come from PyPI, into a folder that is gone afterwards.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-binary=${1:-target/release/forecourt}
-[ -x "$binary" ] || cargo build --locked --release
-work=$(mktemp -d)
-failed=0
-started=()
-cleanup() {
-  for id in "${started[@]}"; do kill "$id" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-ok() { printf 'ok      %s\n' "$1"; }
-bad() {
-  printf 'FAILED  %s\n' "$1"
-  failed=1
-}
-# check WHAT EXPECTED GOT
-check() {
-  if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: expected ${2@Q}, got ${3@Q}"; fi
-}
-# holds WHAT FILE PATTERN
-holds() {
-  if grep -Eqi "$3" "$2"; then ok "$1"; else
-    bad "$1: no $3 in:"
-    sed 's/^/        /' "$2" | tail -20
-  fi
-}
-missing() {
-  if [ "${FORECOURT_TEST_SERVERS:-}" = required ]; then bad "$1"; else printf 'left out: %s\n' "$1"; fi
-}
-has() {
-  command -v "$1" >/dev/null && return 0
-  missing "$1 is not installed"
-  return 1
-}
+. tests/programs.sh
 
 install_libraries() {
   python=$work/venv/bin/python
@@ -54,10 +19,7 @@ install_libraries() {
 start_all() {
   "$python" tests/services/backend.py >"$work/ports" 2>"$work/backend.log" &
   started+=($!)
-  while [ ! -s "$work/ports" ]; do
-    kill -0 $! || { cat "$work/backend.log"; exit 1; }
-    sleep 0.05
-  done
+  said "$work/ports" $! "$work/backend.log"
   read -r calls pages talks <"$work/ports"
   # A certificate that is its own authority, so that clients can be told to believe it.
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

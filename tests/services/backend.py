@@ -120,8 +120,9 @@ async def echo(connection):
 async def main():
     server, calls = grpc_server()
     pages = http_server()
+    # 200 come at once. What finds no room in the queue is not heard for a second, which is what a connect may take.
     async with websockets.serve(
-        echo, "127.0.0.1", 0, subprotocols=["chat.v2", "chat.v1"], max_size=None
+        echo, "127.0.0.1", 0, subprotocols=["chat.v2", "chat.v1"], max_size=None, backlog=1000
     ) as sockets:
         talks = sockets.sockets[0].getsockname()[1]
         print(calls, pages, talks, flush=True)
