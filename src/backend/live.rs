@@ -2,8 +2,8 @@
 //!
 //! Two workers that use two backends must not share a line, or each would slow the other for nothing;
 //! 128 and not 64, since the processors in question fetch lines in pairs. All orderings are relaxed:
-//! each atomic is a number of its own and publishes no other memory; but for what those who wait for a place rely on. What follows from a standing is
-//! published by the swap of the snapshot.
+//! each atomic is a number of its own and publishes no other memory; but for what those who wait for a place rely on.
+//! What follows from a standing is published by the swap of the snapshot.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 

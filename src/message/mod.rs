@@ -8,6 +8,7 @@
 //! In reading order:
 //!
 //! - [`head`]: a first line and its fields, as spans over one buffer.
+//! - [`name`]: the field names that are told apart.
 //! - [`method`]: methods, and what may be done because of one.
 //! - [`grammar`]: the character classes and lists that the other files share.
 //! - [`framing`]: where a body ends.
@@ -40,6 +41,7 @@ pub mod host;
 mod kept;
 pub mod max_forwards;
 pub mod method;
+pub mod name;
 pub mod via;
 pub mod websocket;
 

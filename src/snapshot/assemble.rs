@@ -141,6 +141,7 @@ fn members_of(plan: &plan::Pool, registry: &Registry) -> Members {
             adopted.steer_weight(None);
         }
         Member {
+            // Worked out by `Members`, of the nominal one.
             weight: 0,
             nominal: adopted.weight_over(backend.weight),
             backend: adopted,

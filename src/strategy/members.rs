@@ -61,13 +61,11 @@ impl Members {
     }
 
     /// The same; and when fewer than `threshold` are well, all that the operator wants are eligible, well or not. Whoever
-    /// is unproven counts neither way.
+    /// is unproven counts neither way. Backups are eligible when nobody else is ready, and before that is called a panic: a
+    /// backup that is well is better than backends that are not.
     ///
     /// # Panics
     /// With more than `u32::MAX` members.
-    ///
-    /// Backups are eligible when nobody else is ready, and before that is called a panic: a backup that is well is better
-    /// than backends that are not.
     pub fn with_threshold(mut all: Vec<Member>, threshold: PanicThreshold) -> Self {
         set_weights(&mut all);
         let slots = 0..u32::try_from(all.len())
