@@ -1,4 +1,4 @@
-# What clients.sh and services.sh begin with; to be sourced from the project's folder with their arguments. Sets `binary`,
+# What clients.sh, services.sh and prometheus.sh begin with; to be sourced from the project's folder with their arguments. Sets `binary`,
 # `work` (a folder that is gone afterwards) and `failed`; ends what is in `started` when the script ends.
 
 binary=${1:-target/release/forecourt}
