@@ -1,7 +1,9 @@
 //! The command line: what each command does and which code it exits with.
 
 mod backend;
+mod check;
 mod explain;
+mod manual;
 
 use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::admin::client::{self, AdminAddress, ClientError};
+use crate::admin::client::{self, AdminAddress};
 use crate::admin::status::{BackendStatus, CheckStatus, Status};
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
@@ -44,16 +46,9 @@ enum Command {
     },
     /// Load everything that `run` would load, and print every problem at once.
     #[command(
-        after_help = "Example:\n  forecourt check config/shop.toml\n\nExit codes: 0 good, 2 bad"
+        after_help = "Examples:\n  forecourt check config/shop.toml\n  forecourt check config/shop.toml --doctor --admin http://127.0.0.1:9900\n\nExit codes: 0 good, 2 bad, 5 good, and the doctor has advice"
     )]
-    Check {
-        /// The configuration.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Print the problems as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(check::Check),
     /// Try it with nothing else installed: a little shop on four backends, the balancer in front.
     #[command(
         after_help = "Example:\n  forecourt demo --for 5m\n\nExit codes: 0 ended, 1 failed to start"
@@ -70,6 +65,16 @@ enum Command {
         after_help = "Example:\n  forecourt backend drain shop 10.0.0.11:8080 --wait --token-file /etc/forecourt/admin.token\n\nExit codes: 0 done, 1 refused or not empty in time, 3 no instance answers"
     )]
     Backend(backend::Steer),
+    /// Print completions of commands and options for a shell.
+    #[command(
+        after_help = "Example:\n  forecourt completions bash > /usr/share/bash-completion/completions/forecourt"
+    )]
+    Completions(manual::Completions),
+    /// Print the man page, or write those of all commands.
+    #[command(
+        after_help = "Example:\n  forecourt man | man -l -\n  forecourt man --out /usr/local/share/man/man1"
+    )]
+    Man(manual::Man),
     /// Show the pools and backends of a running instance.
     #[command(
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
@@ -96,12 +101,14 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         match self.command {
             Command::Run { config } => run(&config, self.color),
-            Command::Check { file, json } => check(&file, json, self.color),
+            Command::Check(check) => check.execute(self.color),
             Command::Demo(demo) => match demo.run(self.color.on_stdout(), self.color.of_log()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(&error),
             },
             Command::Backend(steer) => steer.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(man) => man.execute(),
             Command::Explain(explain) => explain.execute(self.color),
             Command::Status { admin, json } => status(&admin, json),
         }
@@ -152,83 +159,45 @@ fn run(path: &Path, color: Color) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `1 route`, `2 routes`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn check(path: &Path, json: bool, color: Color) -> ExitCode {
-    let options = config::Options::new();
-    match config::load(path, &options) {
-        Ok(loaded) if json => {
-            say(&config::problem::json(&loaded.warnings));
-            ExitCode::SUCCESS
-        }
-        Ok(loaded) => {
-            if !loaded.warnings.is_empty() {
-                say(&config::problem::render(
-                    &loaded.warnings,
-                    color.on_stdout(),
-                ));
-            }
-            let plan = &loaded.plan;
-            say(&format!(
-                "{}: good ({}, {}, {}, {})",
-                path.display(),
-                counted(plan.listeners.len(), "listener"),
-                counted(plan.routes.len(), "route"),
-                counted(plan.pools.len(), "pool"),
-                counted(
-                    plan.pools.iter().map(|pool| pool.backends.len()).sum(),
-                    "backend"
-                ),
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(report) => {
-            say(&if json {
-                report.json()
-            } else {
-                report.render(color.on_stdout())
-            });
-            BAD_CONFIGURATION.into()
-        }
-    }
-}
-
 fn status(admin: &AdminAddress, json: bool) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let document = match runtime.block_on(client::get(admin, "/v1/status")) {
+    let document = match ask_status(admin) {
         Ok(document) => document,
-        Err(
-            error @ (ClientError::Absent(..) | ClientError::Slow(_) | ClientError::Strange(..)),
-        ) => {
-            complain(&format!("error: {error}"));
-            return NO_INSTANCE.into();
-        }
+        Err(code) => return code,
     };
     if json {
         say(String::from_utf8_lossy(&document).trim_end());
         return ExitCode::SUCCESS;
     }
-    match serde_json::from_slice::<Status>(&document) {
+    match read_status(admin, &document) {
         Ok(status) => {
             say(table(&status).trim_end());
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            complain(&format!(
-                "error: the status of {admin} cannot be read: {error}"
-            ));
-            NO_INSTANCE.into()
-        }
+        Err(code) => code,
     }
+}
+
+/// The status of a running instance, as it came; or the exit code, when the failure has been told.
+fn ask_status(admin: &AdminAddress) -> Result<Vec<u8>, ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| fail(&error))?;
+    runtime
+        .block_on(client::get(admin, "/v1/status"))
+        .map_err(|error| {
+            complain(&format!("error: {error}"));
+            NO_INSTANCE.into()
+        })
+}
+
+fn read_status(admin: &AdminAddress, document: &[u8]) -> Result<Status, ExitCode> {
+    serde_json::from_slice(document).map_err(|error| {
+        complain(&format!(
+            "error: the status of {admin} cannot be read: {error}"
+        ));
+        NO_INSTANCE.into()
+    })
 }
 
 /// The status as people read it.
@@ -355,3 +324,4 @@ impl Color {
 
 const BAD_CONFIGURATION: u8 = 2;
 const NO_INSTANCE: u8 = 3;
+const ADVICE: u8 = 5;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use forecourt::config::{Loaded, Options, Problem, Report, load};
+use forecourt::plan::advice::advise;
 use forecourt::plan::diff::diff;
 use forecourt::plan::tls::{ClientMode, TlsVersion};
 use rcgen::{
@@ -225,7 +226,23 @@ fn what_will_not_last_or_do_is_told_of() {
     ] {
         assert_told(&folder.warning(&pairs(&[name])), certificate, what);
     }
-    assert!(folder.load(&pairs(&["good"])).unwrap().warnings.is_empty());
+    let good = folder.load(&pairs(&["good"])).unwrap();
+    assert!(good.warnings.is_empty());
+    // What renews itself has done so by now: the doctor asks why this one has not.
+    let advice = advise(&good.plan, now.unix_timestamp());
+    let early = advice
+        .iter()
+        .find(|one| one.path == "listeners.web.tls.certificates");
+    assert!(
+        early.is_some_and(|one| one.what.starts_with("a.example has 14 days left")
+            || one.what.starts_with("a.example has 15 days left")),
+        "{advice:?}"
+    );
+    let later = advise(&good.plan, now.unix_timestamp() - 30 * 24 * 3600);
+    assert!(
+        !later.iter().any(|one| one.path.contains("tls")),
+        "{later:?}"
+    );
     folder.make("again", &["a.example"], |_| {});
     assert_told(
         &folder.warning(&pairs(&["good", "again"])),

@@ -1,6 +1,6 @@
 //! Golden configurations: what comes out of each file in `tests/golden`, written down beside it.
 //!
-//! `NAME.plan` is the plan with its warnings, `NAME.report` the report. To write them anew after a change, and then
+//! `NAME.plan` is the plan with its warnings, `NAME.report` the report, and for `doctor-NAME.toml` what the doctor says. To write them anew after a change, and then
 //! read what has changed: `FORECOURT_BLESS=1 cargo test --test golden`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use forecourt::config::{Options, Secret, SelfSigned, load};
+use forecourt::plan::advice::advise;
 
 #[test]
 fn configurations_give_what_is_written_down() {
@@ -42,6 +43,11 @@ fn configurations_give_what_is_written_down() {
 
 fn outcome(file: &Path) -> (&'static str, String) {
     match load(file, &options()) {
+        Ok(loaded) if is_for_the_doctor(file) => {
+            let advice = advise(&loaded.plan, NOW);
+            let lines: Vec<_> = advice.iter().map(|advice| format!("{advice}\n")).collect();
+            ("advice", lines.join("\n"))
+        }
         Ok(loaded) => {
             let mut text = String::new();
             for warning in &loaded.warnings {
@@ -82,6 +88,14 @@ fn names_of_the_tests(name: &str) -> io::Result<Vec<SocketAddr>> {
         .map(|address| address.parse().unwrap())
         .collect())
 }
+
+fn is_for_the_doctor(file: &Path) -> bool {
+    let name = file.file_name().unwrap().to_string_lossy();
+    name.starts_with("doctor-")
+}
+
+/// Well before the certificate of the tests expires.
+const NOW: i64 = 1_800_000_000;
 
 fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)

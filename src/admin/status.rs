@@ -91,6 +91,9 @@ pub struct BackendStatus {
     pub connections_active: i64,
     /// Connections to it that are kept for later.
     pub connections_idle: i64,
+    /// After how long a rest it closed a connection, if it has closed any that rested.
+    #[serde(default)]
+    pub closes_idle_after_milliseconds: Option<u64>,
 }
 
 /// A health check.
@@ -182,6 +185,10 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
             .sum(),
         connections_active: total.connections_active,
         connections_idle: total.connections_idle,
+        closes_idle_after_milliseconds: member
+            .backend
+            .closes_idle_after()
+            .map(|rested| u64::try_from(rested.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

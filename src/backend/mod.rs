@@ -24,7 +24,9 @@ pub mod standing;
 pub mod steering;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use checked::LastCheck;
 pub use in_flight::InFlight;
@@ -51,6 +53,8 @@ pub struct Backend {
     /// By cause; written by whoever ejects, and that is one thread.
     ejections: [Counter; Ejection::COUNT],
     steered_weight: Mutex<Option<SteeredWeight>>,
+    /// Milliseconds; 0: nothing was seen.
+    closes_idle_after: AtomicU32,
 }
 
 impl Backend {
@@ -65,6 +69,7 @@ impl Backend {
             last_check: Mutex::new(None),
             ejections: Default::default(),
             steered_weight: Mutex::new(None),
+            closes_idle_after: AtomicU32::new(0),
         })
     }
 
@@ -178,6 +183,18 @@ impl Backend {
     /// Sets the part of its weight that it takes. The pool's members must be rebuilt for it to take effect on picks.
     pub fn set_ramp(&self, percent: u8) {
         self.live.set_ramp(percent);
+    }
+
+    /// After how long a rest it closed the connection that taught us last, if any has.
+    pub fn closes_idle_after(&self) -> Option<Duration> {
+        let seen = self.closes_idle_after.load(Relaxed);
+        (seen > 0).then(|| Duration::from_millis(seen.into()))
+    }
+
+    /// Records that it closed a connection that had rested for so long, or less.
+    pub fn note_closes_idle_after(&self, rested: Duration) {
+        let seen = u32::try_from(rested.as_millis()).unwrap_or(u32::MAX);
+        self.closes_idle_after.store(seen, Relaxed);
     }
 
     /// What the last check found, if there was one.
@@ -316,14 +333,14 @@ mod tests {
         let backend = backend();
         backend.set_most_in_flight(3);
         let claim = || InFlight::begin_within(&backend, || Arc::clone(&backend));
-        let most = std::sync::atomic::AtomicU32::new(0);
+        let most = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
                     for _ in 0..5_000 {
                         if let Some(claimed) = claim() {
                             let now = claimed.backend().in_flight();
-                            most.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
+                            most.fetch_max(now, Relaxed);
                         }
                     }
                 });

@@ -6,13 +6,14 @@
 //! which is what [`diff`] does for the log of a reload.
 //!
 //! In reading order: [`listener`] with [`tls`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`]
-//! and [`template`], [`pool`], [`process`] (server, admin, log), [`diff`].
+//! and [`template`], [`pool`], [`process`] (server, admin, log), [`diff`], [`advice`] (what is valid and will hurt).
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
 
 use std::sync::Arc;
 
 pub mod action;
+pub mod advice;
 pub mod diff;
 pub mod fields;
 pub mod listener;

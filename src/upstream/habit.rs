@@ -22,12 +22,14 @@ struct Learned {
 }
 
 impl Habit {
-    /// Notes that the backend closed a connection after it had rested for so long, or less.
-    pub(super) fn note_end(&mut self, rested: Duration, now: Instant) {
+    /// Notes that the backend closed a connection after it had rested for so long, or less; whether that is news.
+    pub(super) fn note_end(&mut self, rested: Duration, now: Instant) -> bool {
         let bound = rested * 4 / 5;
-        if rested >= SHORTEST && bound < self.bound(LONGEST, now) {
+        let news = rested >= SHORTEST && bound < self.bound(LONGEST, now);
+        if news {
             self.learned = Some(Learned { bound, at: now });
         }
+        news
     }
 
     /// How long a connection may be kept that may be kept for `most`.

@@ -28,6 +28,13 @@ pub struct Store {
     most: usize,
 }
 
+/// Notes that the backend closed a connection; what this worker learns of it, everybody may see.
+fn learn(habit: &mut Habit, backend: &Backend, rested: Duration, now: Instant) {
+    if habit.note_end(rested, now) {
+        backend.note_closes_idle_after(rested);
+    }
+}
+
 /// What is kept of one backend.
 #[derive(Debug, Default)]
 struct Shelf {
@@ -77,7 +84,7 @@ impl Store {
                 connection.wake(rested);
                 return Some(connection);
             }
-            habit.note_end(rested, now);
+            learn(habit, backend, rested, now);
         }
         None
     }
@@ -97,7 +104,10 @@ impl Store {
     pub(super) fn note_end(&self, connection: &Connection) {
         let mut shelves = self.shelves.borrow_mut();
         if let Some(shelf) = shelves.get_mut(&connection.backend.number()) {
-            shelf.habit.note_end(connection.rested, Instant::now());
+            let Connection {
+                backend, rested, ..
+            } = connection;
+            learn(&mut shelf.habit, backend, *rested, Instant::now());
         }
     }
 
@@ -137,7 +147,8 @@ impl Store {
                 }
                 let ended = !stands(&mut idle.connection);
                 if ended {
-                    habit.note_end(now.saturating_duration_since(idle.since), now);
+                    let rested = now.saturating_duration_since(idle.since);
+                    learn(habit, &idle.connection.backend, rested, now);
                 }
                 ended
             }));

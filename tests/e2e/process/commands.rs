@@ -108,6 +108,14 @@ fn check_says_all_that_is_wrong() {
         (Some(0), Value::Array(Vec::new()))
     );
 
+    let output = program(&["check", &good, "--doctor"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("advice: pools.shop.backends: only one") && said.contains(counted),
+        "{said}"
+    );
+
     let output = program(&["check", &bad]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -242,4 +250,41 @@ fn status_says_that_nobody_answers() {
     }
     let output = program(&["status", "--admin", "unix:/nowhere.sock"]);
     assert_eq!(output.status.code(), Some(3));
+}
+
+/// What a package ships beside the program names every command.
+#[test]
+fn completions_and_man_pages_are_made_of_the_command_line() {
+    let help = text(&program(&["--help"]).stdout);
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands: Vec<_> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .take_while(|word| !word.starts_with('-'))
+        .filter(|word| *word != "help")
+        .collect();
+    assert!(
+        commands.contains(&"run") && commands.contains(&"man"),
+        "{help}"
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        let output = program(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0));
+        for command in &commands {
+            assert!(script.contains(command), "{command} for {shell}");
+        }
+    }
+    let page = text(&program(&["man"]).stdout);
+    assert!(page.contains(".TH forecourt 1"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(&["man", "--out", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    for command in &commands {
+        let page = folder.path().join(format!("forecourt-{command}.1"));
+        assert!(page.exists(), "{}", page.display());
+    }
+    let nowhere = program(&["man", "--out", "/nowhere/at/all"]);
+    assert_eq!(nowhere.status.code(), Some(1));
 }
