@@ -15,15 +15,13 @@ SETTINGS = """
 [server]
 workers = 1
 [log.access]
-path = "{folder}/access.log"
+{log}
 [admin]
 address = "unix:{folder}/admin.sock"
 [listeners.web]
 address = "127.0.0.1:{port}"
 [listeners.web.limits]
-connections = 1000
-connections_per_client = 1000
-body_bytes = "10MiB"
+{limits}
 {tls}
 [[routes]]
 name = "shop"
@@ -36,6 +34,7 @@ pool = "shop"
 [pools.shop]
 strategy = "least-connections"
 backends = [{backends}]
+{pool}
 {sticky}
 """
 
@@ -47,7 +46,7 @@ def measure(binary, scenario, folder):
         port = free_port()
         (folder / "sticky.key").write_text("0123456789abcdef0123456789abcdef\n")
         settings = SETTINGS.format(
-            folder=folder, port=port,
+            folder=folder, port=port, log=scenario.log.format(folder=folder), limits=scenario.limits, pool=scenario.pool,
             backends=", ".join(f'{{ address = "127.0.0.1:{one.port}" }}' for one in backends),
             tls='[listeners.web.tls]\nself_signed = ["shop.example"]' if scenario.tls else "",
             sticky='[pools.shop.sticky]\nsecret = { file = "sticky.key" }' if scenario.sticky else "")

@@ -10,6 +10,7 @@ CONNECTIONS = 8
 PLAIN = b"GET /shop/shoes HTTP/1.1\r\nhost: shop.example\r\nuser-agent: bench/1\r\naccept: */*\r\n\r\n"
 POST = b"POST /shop/cart HTTP/1.1\r\nhost: shop.example\r\nuser-agent: bench/1\r\naccept: */*\r\n" \
        b"content-type: application/octet-stream\r\ncontent-length: 65536\r\n\r\n" + b"y" * 65536
+PUT = POST.replace(b"POST", b"PUT", 1)
 # Eighteen fields, and the host and the cookies (of 2 KiB).
 BROWSER = b"""GET /shop/shoes?colour=red&size=42&page=2 HTTP/1.1
 Host: shop.example
@@ -152,6 +153,10 @@ class Scenario:
     warm_up: int = 160
     tls: bool = False
     sticky: bool = False
+    # What the configuration says in the tables of these names, and of the pool beyond its backends.
+    log: str = 'path = "{folder}/access.log"'
+    limits: str = 'connections = 1000\nconnections_per_client = 1000\nbody_bytes = "10MiB"'
+    pool: str = ""
 
 
 ALL = [
