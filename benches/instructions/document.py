@@ -18,7 +18,7 @@ PRICES = """\
 ## The price of each
 
 The same load without a part and with it, by configuration; the rest as above. Differences below 50 instructions are
-noise, and below 150 with bodies. Metrics cannot be switched off: their price is what the room `record` costs when there is no access log. Checks
+noise, and below 150 with bodies or new connections. Metrics cannot be switched off: their price is what the room `record` costs when there is no access log. Checks
 work beside requests; their price here is what a request pays for a pool that is checked.
 """
 
