@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+use serde::{Deserialize, Serialize};
 
 /// A process and all that descend from it.
 pub(crate) fn family(root: u32) -> Vec<u32> {
@@ -39,7 +40,7 @@ fn stat(id: u32) -> Option<Vec<String>> {
 }
 
 /// CPU time, in seconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CpuTime {
     pub(crate) user: f64,
     pub(crate) system: f64,

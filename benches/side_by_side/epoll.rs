@@ -51,6 +51,11 @@ impl Poll {
         )?)
     }
 
+    /// Watches a socket no more, though it stays open.
+    pub(crate) fn remove(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
+    }
+
     /// Replaces what is in `happened` by what happens next, or by nothing when time is over.
     pub(crate) fn wait(
         &mut self,

@@ -1,15 +1,16 @@
-//! The load generators: wrk, h2load and the WebSocket client, each on the CPU for loads.
+//! The load generators: wrk, h2load and clients of our own, each on the CPU for loads.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 use crate::process::{LOAD_CPU, Running, on};
 
 /// What one load has brought.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Harvest {
     pub(crate) requests: u64,
     /// Requests that were lost or answered by other than 2xx and 3xx.
@@ -40,9 +41,10 @@ pub(crate) enum Load {
         url: String,
         arguments: Vec<String>,
     },
-    WebSocket {
-        connections: u32,
-        address: SocketAddr,
+    /// A client of ours: its name and what it is told; see where `main` lists them.
+    Ours {
+        name: &'static str,
+        arguments: Vec<String>,
     },
 }
 
@@ -90,17 +92,13 @@ impl Load {
                 log = Some(file);
                 command
             }
-            Self::WebSocket {
-                connections,
-                address,
-            } => {
+            Self::Ours { name, arguments } => {
                 let mut command: Command = on(&[LOAD_CPU], std::env::current_exe()?)?;
-                command.args([
-                    "talk",
-                    &address.to_string(),
-                    &connections.to_string(),
-                    &seconds.to_string(),
-                ]);
+                command.arg(name).args(
+                    arguments
+                        .iter()
+                        .map(|one| one.replace("@SECONDS@", &seconds.to_string())),
+                );
                 command
             }
         };
@@ -128,7 +126,7 @@ impl Loading {
     }
 }
 
-/// The line that the script for wrk and the WebSocket client end with.
+/// The line that the script for wrk and our clients end with, and the kinds of failure that ours tell.
 fn of_line(text: &str) -> Option<Harvest> {
     let line = text.lines().find_map(|line| line.strip_prefix("SIDE "))?;
     let numbers: Vec<f64> = line
@@ -139,15 +137,21 @@ fn of_line(text: &str) -> Option<Harvest> {
         return None;
     };
     let names = ["connect", "read", "write", "status", "timeout"];
-    let failures: Vec<String> = names
+    let mut failures: Vec<String> = names
         .iter()
         .zip(errors)
         .filter(|(_, count)| **count > 0.0)
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
+    let mut failed = errors.iter().sum::<f64>() as u64;
+    for told in text.lines().filter_map(|line| line.strip_prefix("FAILED ")) {
+        let (count, kind) = told.split_once(' ')?;
+        failed += count.parse::<u64>().ok()?;
+        failures.push(format!("{kind} {count}"));
+    }
     Some(Harvest {
         requests: requests as u64,
-        failed: errors.iter().sum::<f64>() as u64,
+        failed,
         failures: failures.join(", "),
         seconds: micros / 1e6,
         latency: Some([p50, p99, p999, longest]),

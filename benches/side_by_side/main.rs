@@ -15,8 +15,9 @@
 //! peers run without logs, which favours them; where it matters they take part again with logs. `relay` reads and writes and
 //! understands nothing: the least that two TCP connections cost here.
 //!
-//! The program is its own backend, relay, crowd and WebSocket client: the first argument says which. All processes are
-//! pinned and tied to the life of the harness by `launch`.
+//! The program is its own backend, relay, crowd and clients: the first argument says which. All processes are
+//! pinned and tied to the life of the harness by `launch`. What has been measured is in a file at once (`journal`), and the
+//! report is made anew after each round.
 
 #![allow(
     clippy::print_stdout,
@@ -30,12 +31,15 @@
 
 mod accounts;
 mod backend;
+mod client;
 mod crowd;
 mod epoll;
+mod journal;
 mod load;
 mod machine;
 mod measure;
 mod options;
+mod pace;
 mod plot;
 mod process;
 mod proxy;
@@ -43,20 +47,24 @@ mod relay;
 mod report;
 mod scale;
 mod scenarios;
+mod sleepers;
 mod smoke;
+mod throng;
 mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use journal::Journal;
 use measure::{Plan, Sample};
 use options::{Candidate, Options};
 use proxy::{AccessLog, Contestant, Kind, Site};
+use scenarios::Scenario;
 
 /// What can go wrong here ends the run, and says why.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -70,6 +78,9 @@ fn main() -> ExitCode {
         Some("relay") => relay::run(rest),
         Some("crowd") => crowd::run(rest),
         Some("talk") => websocket::run(rest),
+        Some("pace") => pace::run(rest),
+        Some("sleepers") => sleepers::run(rest),
+        Some("throng") => throng::run(rest),
         _ => conduct(&Options::parse()),
     };
     match done {
@@ -100,33 +111,68 @@ fn conduct(options: &Options) -> Outcome<()> {
     if options.scale {
         return scale::run(options, &candidates, &site);
     }
-    let contestants = contestants(options, &candidates);
-    let mut samples: Vec<Sample> = Vec::new();
+    compare(options, &candidates, &scenarios, &site)
+}
+
+/// All contestants in all scenarios, round by round.
+fn compare(
+    options: &Options,
+    candidates: &[Candidate],
+    scenarios: &[&'static Scenario],
+    site: &Site,
+) -> Outcome<()> {
+    let contestants = contestants(options, candidates);
+    let title = format!("{} {}", arguments(), fingerprint(candidates)?);
+    let mut journal = Journal::open(&journal::folder()?, &title, options.resume)?;
+    let head = machine::describe(&versions(candidates));
+    eprintln!(
+        "about {} minutes on a quiet machine",
+        estimate(options, &contestants, scenarios)
+    );
+    let began = Instant::now();
+    let mut wrong = Vec::new();
     for round in 0..options.rounds() {
         let plan = Plan {
             round,
             seconds: options.seconds(),
             // A proxy needs a second descriptor for a client it serves, and some for itself.
-            crowd: (process::open_files() * 9 / 20).min(10_000),
+            crowd: (process::open_files() * 11 / 20).min(if options.quick {
+                1_000
+            } else {
+                10_000
+            }),
             count_calls: round == 0 && !options.quick,
             wants_silence: !options.quick,
         };
         for contestant in &contestants {
-            match measure::round(contestant, &site, &scenarios, plan) {
-                Ok(more) => samples.extend(more),
-                Err(error) if contestant.is_forecourt() => return Err(error),
-                Err(error) => eprintln!("{error}"),
-            }
+            wrong.extend(measure::round(
+                contestant,
+                site,
+                scenarios,
+                plan,
+                &mut journal,
+            ));
         }
+        let report = report::Report {
+            contestants: &contestants,
+            scenarios,
+            samples: &journal.samples,
+            wrong: &wrong,
+        };
+        publish(options, &report, &head)?;
     }
-    let head = machine::describe(&versions(&candidates));
-    let report = report::Report {
-        contestants: &contestants,
-        scenarios: &scenarios,
-        samples: &samples,
-    };
-    let text = report.markdown(&head);
-    println!("{text}");
+    eprintln!("it took {} minutes", began.elapsed().as_secs().div_ceil(60));
+    println!(
+        "{}",
+        fs::read_to_string(journal::folder()?.join("report.md"))?
+    );
+    verdict(&contestants, scenarios, &journal.samples)
+}
+
+/// Puts what is known by now where it can be read.
+fn publish(options: &Options, report: &report::Report<'_>, head: &str) -> Outcome<()> {
+    let text = report.markdown(head);
+    fs::write(journal::folder()?.join("report.md"), &text)?;
     if options.write {
         fs::write(docs("side-by-side.md"), text)?;
         plot::draw(
@@ -134,16 +180,56 @@ fn conduct(options: &Options) -> Outcome<()> {
             "CPU time for each request, nginx = 1 (less is better); whiskers: all rounds",
             &report.bars(),
         )?;
+        report.put_into(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))?;
     }
-    verdict(&contestants, &scenarios, &samples)
+    Ok(())
+}
+
+/// What the command line said, but for what changes no figure.
+pub(crate) fn arguments() -> String {
+    let words: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| word != "--bench" && word != "--resume")
+        .collect();
+    words.join(" ")
+}
+
+/// What tells the programs to measure from others.
+fn fingerprint(candidates: &[Candidate]) -> Outcome<String> {
+    let mut text = String::new();
+    for candidate in candidates {
+        let bytes = fs::read(&candidate.program)?;
+        let print = xxhash_rust::xxh3::xxh3_64(&bytes);
+        text.push_str(&format!("{}={print:016x} ", candidate.name));
+    }
+    Ok(text)
+}
+
+/// Minutes that all takes if nobody has to be waited for.
+fn estimate(options: &Options, contestants: &[Contestant], scenarios: &[&Scenario]) -> u64 {
+    let seconds = u64::from(options.seconds());
+    let mut whole = 0;
+    for contestant in contestants {
+        // Starts, with and without sleepers.
+        whole += 8 * options.rounds() as u64;
+        for scenario in scenarios {
+            if !contestant.takes_part(scenario) || !contestant.says_something_in(scenario) {
+                continue;
+            }
+            let load = if scenario.reloads {
+                seconds.max(2) + 1
+            } else {
+                seconds
+            };
+            // Waiting for silence, starting and ending the load; and counting system calls in the first round.
+            whole += (load + 1) * options.rounds() as u64 + if scenario.reloads { 0 } else { 3 };
+        }
+    }
+    whole.div_ceil(60)
 }
 
 /// Whether forecourt was measured everywhere and failed nowhere.
-fn verdict(
-    contestants: &[Contestant],
-    scenarios: &[&scenarios::Scenario],
-    samples: &[Sample],
-) -> Outcome<()> {
+fn verdict(contestants: &[Contestant], scenarios: &[&Scenario], samples: &[Sample]) -> Outcome<()> {
     let mut wrong = Vec::new();
     for contestant in contestants.iter().filter(|one| one.is_forecourt()) {
         for scenario in scenarios {

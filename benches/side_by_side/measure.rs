@@ -6,19 +6,22 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Outcome;
 use crate::accounts::{self, CpuTime};
+use crate::journal::Journal;
 use crate::load::{Harvest, Load};
 use crate::machine;
 use crate::process::{LOAD_CPU, PROXY_CPU, Running, is_installed, on};
 use crate::proxy::{Contestant, Proxy, Site};
-use crate::scenarios::{Scenario, Work};
+use crate::scenarios::{Scenario, Work, asked_rate};
 
 /// What one scenario has shown of one proxy in one round.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) proxy: String,
-    pub(crate) scenario: &'static str,
+    pub(crate) scenario: String,
     pub(crate) round: usize,
     pub(crate) harvest: Harvest,
     /// Of the proxy, each request's share, in seconds.
@@ -31,6 +34,20 @@ pub(crate) struct Sample {
     pub(crate) each: Option<f64>,
     /// System calls for each request.
     pub(crate) calls: Option<f64>,
+    /// Requests a second that were due, if the load has a rate.
+    pub(crate) asked: Option<f64>,
+    /// Connections of sleepers that were closed between requests.
+    pub(crate) closed: Option<u64>,
+    /// Lines of the access log that forecourt gave up meanwhile.
+    pub(crate) lost: Option<u64>,
+}
+
+impl Sample {
+    /// Whether less was served than was due: the figures are then those of another load.
+    pub(crate) fn falls_short(&self) -> bool {
+        self.asked
+            .is_some_and(|asked| self.harvest.rate() < 0.97 * asked)
+    }
 }
 
 /// How to measure.
@@ -45,47 +62,68 @@ pub(crate) struct Plan {
     pub(crate) wants_silence: bool,
 }
 
-/// One contestant's round: all scenarios in turn.
+/// One contestant's round: all scenarios in turn that the journal does not know yet, to the end even if one of them
+/// cannot be measured; what went wrong.
 pub(crate) fn round(
     contestant: &Contestant,
     site: &Site,
     scenarios: &[&'static Scenario],
     plan: Plan,
-) -> Outcome<Vec<Sample>> {
-    let mut samples: Vec<Sample> = Vec::new();
-    let mut proxy = Proxy::start(contestant, site)?;
-    // Caches, pools and the governor of clocks settle.
-    if let Some(load) = Work::Get("/1k").load(&proxy, 64, None) {
-        load.run(proxy.folder.path(), 1)?;
-    }
-    for scenario in scenarios {
-        if !contestant.takes_part(scenario) || !contestant.says_something_in(scenario) {
-            continue;
-        }
-        if matches!(scenario.work, Work::Idle | Work::IdleTls) {
-            // A fresh process, which keeps no memory of earlier loads.
-            drop(proxy);
-            proxy = Proxy::start(contestant, site)?;
-        }
-        let peak = samples
-            .iter()
-            .find(|sample| sample.scenario == "ka1k")
-            .map(|sample| sample.harvest.rate());
+    journal: &mut Journal,
+) -> Vec<String> {
+    let due: Vec<&'static Scenario> = scenarios
+        .iter()
+        .copied()
+        .filter(|one| contestant.takes_part(one) && contestant.says_something_in(one))
+        .filter(|one| {
+            journal
+                .find(&contestant.name, one.name, plan.round)
+                .is_none()
+        })
+        .collect();
+    let mut wrong = Vec::new();
+    let mut stage = None;
+    for scenario in due {
         let measured = Measured {
             contestant,
             site,
             scenario,
             plan,
         };
-        match measured.quietly(&proxy, peak) {
-            Ok(sample) => {
-                report_progress(&sample);
-                samples.push(sample);
+        let peak = journal
+            .find(&contestant.name, "ka1k", plan.round)
+            .map(|sample| sample.harvest.rate());
+        // Once more with a fresh process if anything at all went wrong.
+        let result = measured.on(&mut stage, peak).or_else(|error| {
+            eprintln!("{} {}: {error}; once more", contestant.name, scenario.name);
+            stage = None;
+            measured.on(&mut stage, peak)
+        });
+        match result.and_then(|sample| {
+            report_progress(&sample);
+            journal.add(sample)
+        }) {
+            Ok(()) => {}
+            Err(error) => {
+                stage = None;
+                let error = format!(
+                    "round {} {} {}: {error}",
+                    plan.round + 1,
+                    contestant.name,
+                    scenario.name
+                );
+                eprintln!("{error}");
+                wrong.push(error);
             }
-            Err(error) => eprintln!("{} {}: {error}", contestant.name, scenario.name),
         }
     }
-    Ok(samples)
+    wrong
+}
+
+/// A proxy that runs, and who sleeps there.
+struct Stage {
+    sleepers: Option<Sleepers>,
+    proxy: Proxy,
 }
 
 fn report_progress(sample: &Sample) {
@@ -120,18 +158,59 @@ struct Measured<'run> {
 }
 
 impl Measured<'_> {
+    /// On the stage that there is, or on one that fits.
+    fn on(&self, stage: &mut Option<Stage>, peak: Option<f64>) -> Outcome<Sample> {
+        // A fresh process keeps no memory of earlier loads, and has no sleepers that are not wanted.
+        let fits = stage.as_ref().is_some_and(|stage| {
+            !matches!(self.scenario.work, Work::Idle | Work::IdleTls)
+                && stage.sleepers.is_some() == self.scenario.sleepers
+        });
+        if !fits {
+            *stage = None;
+            *stage = Some(self.prepare()?);
+        }
+        let stage = stage.as_mut().ok_or("there is no proxy")?;
+        self.quietly(&stage.proxy, stage.sleepers.as_mut(), peak)
+    }
+
+    fn prepare(&self) -> Outcome<Stage> {
+        let proxy = Proxy::start(self.contestant, self.site)?;
+        // Caches, pools and the governor of clocks settle; where memory is measured, nothing is kept of it.
+        if !matches!(self.scenario.work, Work::Idle | Work::IdleTls)
+            && let Some(load) = Work::Get("/1k").load(&proxy, 64, None)
+        {
+            load.run(proxy.folder.path(), 1)?;
+        }
+        let sleepers = if self.scenario.sleepers {
+            Some(Sleepers::come(&proxy, self.plan.crowd)?)
+        } else {
+            None
+        };
+        Ok(Stage { sleepers, proxy })
+    }
+
     /// Once more if others were busy; failures of a run that is not kept are kept.
-    fn quietly(&self, proxy: &Proxy, peak: Option<f64>) -> Outcome<Sample> {
+    fn quietly(
+        &self,
+        proxy: &Proxy,
+        mut sleepers: Option<&mut Sleepers>,
+        peak: Option<f64>,
+    ) -> Outcome<Sample> {
         if !self.plan.wants_silence {
-            return self.once(proxy, peak);
+            return self.once(proxy, sleepers, peak);
         }
         machine::wait_for_silence();
-        let mut sample = self.once(proxy, peak)?;
-        if sample.foreign > MOST_FOREIGN {
+        let mut sample = self.once(proxy, sleepers.as_deref_mut(), peak)?;
+        if sample.foreign > MOST_FOREIGN || sample.falls_short() {
             machine::wait_for_silence();
-            let mut again = self.once(proxy, peak)?;
+            let mut again = self.once(proxy, sleepers, peak)?;
             let failed = sample.harvest.failed + again.harvest.failed;
-            if again.foreign < sample.foreign {
+            let is_better = if sample.falls_short() {
+                again.harvest.requests > sample.harvest.requests
+            } else {
+                again.foreign < sample.foreign && !again.falls_short()
+            };
+            if is_better {
                 if again.harvest.failures.is_empty() {
                     again.harvest.failures = std::mem::take(&mut sample.harvest.failures);
                 }
@@ -142,24 +221,26 @@ impl Measured<'_> {
         Ok(sample)
     }
 
-    fn once(&self, proxy: &Proxy, peak: Option<f64>) -> Outcome<Sample> {
+    fn once(
+        &self,
+        proxy: &Proxy,
+        mut sleepers: Option<&mut Sleepers>,
+        peak: Option<f64>,
+    ) -> Outcome<Sample> {
         let before = accounts::resident(proxy.running.id());
-        let _crowd = match self.scenario.work {
-            Work::Idle => Some(self.gather(proxy.plain, None)?),
-            Work::IdleTls => Some(self.gather(proxy.secure, Some("cert.pem"))?),
-            _ => None,
-        };
+        let _crowd = self.crowd(proxy)?;
         let each = _crowd.as_ref().map(|crowd| {
             (accounts::resident(proxy.running.id()) - before) / crowd.joined.max(1) as f64
         });
-        let load = self
-            .scenario
-            .work
-            .load(proxy, self.scenario.connections, peak);
+        let work = self.scenario.work;
+        let load = work.load(proxy, self.scenario.connections, peak);
+        // What failed since the load before is told, too.
+        let earlier = sleepers.as_deref_mut().map(Sleepers::tell).transpose()?;
+        let lost_before = proxy.lost_lines();
         let meter = Meter::start(proxy);
         let mut harvest = match &load {
             Some(load) => self.harvest(proxy, load)?,
-            None if self.scenario.work == Work::Rate => {
+            None if work == Work::Rate => {
                 return Err("it needs ka1k before it".into());
             }
             None => Harvest::default(),
@@ -167,7 +248,12 @@ impl Measured<'_> {
         if load.is_some() && harvest.requests == 0 {
             return Err(format!("no request was answered; {}", proxy.said()).into());
         }
-        let (cpu, foreign) = meter.stop(proxy, harvest.requests);
+        let told = sleepers.map(Sleepers::tell).transpose()?;
+        let served = harvest.requests + told.as_ref().map_or(0, |told| told.answered);
+        let (cpu, foreign) = meter.stop(proxy, served);
+        for told in earlier.iter().chain(&told) {
+            told.add_to(&mut harvest);
+        }
         if let Some(crowd) = &_crowd
             && crowd.refused > 0
         {
@@ -175,14 +261,12 @@ impl Measured<'_> {
             harvest.failures = format!("{} of the crowd", crowd.refused);
         }
         let calls = match &load {
-            Some(load) if self.plan.count_calls && self.scenario.work != Work::Reload => {
-                calls(proxy, load)?
-            }
+            Some(load) if self.plan.count_calls && !self.scenario.reloads => calls(proxy, load)?,
             _ => None,
         };
         Ok(Sample {
             proxy: self.contestant.name.clone(),
-            scenario: self.scenario.name,
+            scenario: self.scenario.name.to_owned(),
             round: self.plan.round,
             harvest,
             cpu,
@@ -190,12 +274,27 @@ impl Measured<'_> {
             resident: accounts::resident(proxy.running.id()),
             each,
             calls,
+            asked: peak.map(asked_rate).filter(|_| work == Work::Rate),
+            closed: told.map(|told| told.closed),
+            lost: proxy
+                .lost_lines()
+                .zip(lost_before)
+                .map(|(after, before)| after.saturating_sub(before)),
         })
+    }
+
+    /// The crowd of a scenario that has one.
+    fn crowd(&self, proxy: &Proxy) -> Outcome<Option<Crowd>> {
+        match self.scenario.work {
+            Work::Idle => self.gather(proxy.plain, None).map(Some),
+            Work::IdleTls => self.gather(proxy.secure, Some("cert.pem")).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn harvest(&self, proxy: &Proxy, load: &Load) -> Outcome<Harvest> {
         let seconds = self.plan.seconds;
-        if self.scenario.work != Work::Reload {
+        if !self.scenario.reloads {
             return load.run(proxy.folder.path(), seconds);
         }
         let seconds = seconds.max(2) + 1;
@@ -230,6 +329,69 @@ impl Measured<'_> {
             _running: running,
             joined,
             refused,
+        })
+    }
+}
+
+/// Clients that seldom ask, until it is dropped.
+struct Sleepers {
+    running: Running,
+    /// Who did not come, until it is told.
+    refused: u64,
+}
+
+/// What has become of sleepers' requests and connections since they were asked last.
+struct Told {
+    answered: u64,
+    closed: u64,
+    failed: u64,
+    failure: String,
+}
+
+impl Told {
+    /// Their failures are those of the load beside them.
+    fn add_to(&self, harvest: &mut Harvest) {
+        if self.failed == 0 {
+            return;
+        }
+        harvest.failed += self.failed;
+        let words = format!("sleepers {}: {}", self.failed, self.failure);
+        harvest.failures = if harvest.failures.is_empty() {
+            words
+        } else {
+            format!("{}, {words}", harvest.failures)
+        };
+    }
+}
+
+impl Sleepers {
+    fn come(proxy: &Proxy, count: u64) -> Outcome<Self> {
+        let mut command = on(&[LOAD_CPU], std::env::current_exe()?)?;
+        command.args(["sleepers", &proxy.plain.to_string(), &count.to_string()]);
+        let mut running = Running::start_heard(command.stdin(Stdio::piped()))?;
+        let line = running.line()?;
+        let mut counts = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(joined)), Some(Ok(refused))) = (counts.next(), counts.next()) else {
+            return Err("the sleepers did not come".into());
+        };
+        if joined == 0 {
+            return Err(format!("none of {refused} sleepers was served; {}", proxy.said()).into());
+        }
+        Ok(Self { running, refused })
+    }
+
+    fn tell(&mut self) -> Outcome<Told> {
+        self.running.say("\n")?;
+        let line = self.running.line()?;
+        let words: Vec<&str> = line.trim_end_matches('\n').splitn(4, ' ').collect();
+        let [answered, closed, failed, failure] = words[..] else {
+            return Err(format!("the sleepers said: {line}").into());
+        };
+        Ok(Told {
+            answered: answered.parse()?,
+            closed: closed.parse()?,
+            failed: failed.parse::<u64>()? + std::mem::take(&mut self.refused),
+            failure: failure.to_owned(),
         })
     }
 }

@@ -12,15 +12,18 @@ use crate::scenarios::{SCENARIOS, Scenario};
 #[derive(Debug, Parser)]
 #[command(
     name = "side_by_side",
-    after_help = "Examples:\n  cargo bench --bench side_by_side\n  cargo bench --bench side_by_side -- --write\n  cargo bench --bench side_by_side -- --forecourt before=/tmp/forecourt --forecourt after=target/release/forecourt --scenarios ka1k,h2\n\nExit codes: 0 measured, 1 forecourt failed requests or something is missing"
+    after_help = "Examples:\n  cargo bench --bench side_by_side\n  cargo bench --bench side_by_side -- --write\n  cargo bench --bench side_by_side -- --forecourt before=/tmp/forecourt --forecourt after=target/release/forecourt --scenarios ka1k,h2\n  cargo bench --bench side_by_side -- --write --resume\n\nExit codes: 0 measured, 1 forecourt failed requests or something is missing"
 )]
 pub(crate) struct Options {
     /// One short round of few scenarios: shows that everything runs.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Write the report and its picture to docs/.
+    /// Write the report and its picture to docs/ and its tables to README.md, after each round.
     #[arg(long)]
     pub(crate) write: bool,
+    /// Go on with a run of the same arguments that was cut short.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// How forecourt's costs grow with backends, routes, connections and workers, in place of the comparison.
     #[arg(long)]
     pub(crate) scale: bool,

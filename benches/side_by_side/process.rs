@@ -1,7 +1,7 @@
 //! Processes that are pinned to CPUs, and that end when the harness does, however it ends.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -93,12 +93,20 @@ impl Running {
         tell(self.id(), signal);
     }
 
-    /// The first line that it prints.
+    /// The next line that it prints; none of what follows is read.
     pub(crate) fn line(&mut self) -> Outcome<String> {
         let output = self.0.stdout.as_mut().ok_or("it is not heard")?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        // Without a buffer nothing is lost to the next who reads, and lines are short.
+        BufReader::with_capacity(1, output).read_line(&mut line)?;
         Ok(line)
+    }
+
+    /// Writes to its input.
+    pub(crate) fn say(&mut self, words: &str) -> Outcome<()> {
+        let input = self.0.stdin.as_mut().ok_or("it does not listen")?;
+        input.write_all(words.as_bytes())?;
+        Ok(())
     }
 
     /// What it has printed once it has ended by itself.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, io, thread};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ impl Contestant {
 
     /// Without a log it differs from itself only where requests are logged, which costs nothing in these.
     pub(crate) fn says_something_in(&self, scenario: &Scenario) -> bool {
-        let idles = matches!(scenario.work, Work::Idle | Work::IdleTls | Work::Reload);
+        let idles = matches!(scenario.work, Work::Idle | Work::IdleTls) || scenario.reloads;
         !(idles && self.is_forecourt() && self.log == AccessLog::Off)
     }
 }
@@ -227,6 +227,29 @@ impl Proxy {
         fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
     }
 
+    /// How many lines of its access log a forecourt has given up; none if it writes no log.
+    pub(crate) fn lost_lines(&self) -> Option<u64> {
+        if !matches!(self.kind, Kind::Forecourt(_))
+            || !self.folder.path().join("access.log").exists()
+        {
+            return None;
+        }
+        let mut stream = UnixStream::connect(self.folder.path().join("admin.sock")).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("forecourt_log_dropped_total "))?
+            .trim()
+            .parse()
+            .ok()
+    }
+
     /// Lets it read its configuration again.
     pub(crate) fn reload(&self) -> Outcome<()> {
         match self.kind {
@@ -270,25 +293,29 @@ impl Settings {
             ("KEY", place(site.folder.path(), "key.pem")),
             ("PEM", place(site.folder.path(), "both.pem")),
             ("SECRET", place(site.folder.path(), "secret")),
-            // Two descriptors each, and some for itself: HAProxy refuses to start with less.
             (
                 "MAXCONN",
-                (crate::process::open_files() * 49 / 100).to_string(),
+                (crate::process::open_files() * 55 / 100).to_string(),
             ),
         ]);
         for (name, port) in ["B1", "B2", "B3", "B4"].into_iter().zip(&site.backends) {
             names.insert(name, port.to_string());
         }
-        let logs: [(&'static str, String); 4] = if contestant.log == AccessLog::On {
+        let logs: [(&'static str, String); 5] = if contestant.log == AccessLog::On {
             let socket = folder.path().join("syslog");
             if contestant.kind == Kind::Haproxy {
                 drain(&socket)?;
             }
+            let ring = format!(
+                "ring logs\n  format raw\n  maxlen 4096\n  size 4194304\n  timeout connect 5s\n  timeout server 60s\n  server reader unix@{} log-proto octet-count",
+                socket.display()
+            );
             let file = place(folder.path(), "access.log");
             [
                 ("FORECOURT_LOG", file.clone()),
                 ("NGINX_LOG", format!("{file} combined buffer=64k")),
-                ("HAPROXY_LOG", format!("log {} local0", socket.display())),
+                ("HAPROXY_LOG", "log ring@logs local0".to_owned()),
+                ("HAPROXY_RING", ring),
                 ("HAPROXY_HTTPLOG", "log global\n  option httplog".to_owned()),
             ]
         } else {
@@ -296,6 +323,7 @@ impl Settings {
                 ("FORECOURT_LOG", "off".to_owned()),
                 ("NGINX_LOG", "off".to_owned()),
                 ("HAPROXY_LOG", String::new()),
+                ("HAPROXY_RING", String::new()),
                 ("HAPROXY_HTTPLOG", String::new()),
             ]
         };
@@ -330,17 +358,20 @@ impl Settings {
     }
 }
 
-/// Reads a log socket, as a syslog daemon would, until its folder is gone.
+/// Reads what comes on a log socket, as a syslog daemon would, until its folder is gone.
 fn drain(path: &Path) -> Outcome<()> {
-    let socket = UnixDatagram::bind(path)?;
+    let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
-    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    listener.set_nonblocking(true)?;
     let path = path.to_owned();
     thread::spawn(move || {
-        let mut line = [0; 16 * 1024];
-        loop {
-            if socket.recv(&mut line).is_err() && !path.exists() {
-                return;
+        while path.exists() {
+            match listener.accept() {
+                // A reload makes a new process, and a new stream beside the old one.
+                Ok((mut stream, _)) => {
+                    thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(50)),
             }
         }
     });

@@ -1,11 +1,13 @@
 //! The tables, in Markdown.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use crate::Outcome;
 use crate::measure::Sample;
 use crate::plot::{Bar, Group};
 use crate::proxy::{Contestant, Kind};
-use crate::scenarios::Scenario;
+use crate::scenarios::{Scenario, Work};
 
 /// All that a run has shown.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(crate) struct Report<'run> {
     pub(crate) contestants: &'run [Contestant],
     pub(crate) scenarios: &'run [&'static Scenario],
     pub(crate) samples: &'run [Sample],
+    /// What could not be measured.
+    pub(crate) wrong: &'run [String],
 }
 
 /// Whether the peers write access logs.
@@ -34,10 +38,6 @@ impl Peers {
 impl Report<'_> {
     /// The whole report under a head that says when and where.
     pub(crate) fn markdown(&self, head: &str) -> String {
-        let arguments: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|word| word != "--bench")
-            .collect();
         let rounds = self
             .samples
             .iter()
@@ -46,15 +46,14 @@ impl Report<'_> {
             .unwrap_or(0);
         let mut text = format!(
             "# Side by side\n\n{head}  \nCommand: `cargo bench --bench side_by_side -- {}` ({rounds} rounds)\n\n",
-            arguments.join(" ")
+            crate::arguments()
         );
         text.push_str(INTRODUCTION);
-        text.push_str("\n## CPU time for each request, in µs (relative to nginx)\n\n");
-        self.summary(&mut text, Peers::Quiet);
-        if self.contestants.iter().any(Contestant::is_logged_peer) {
-            text.push_str("\nAll with their access logs on (relative to nginx with its log):\n\n");
-            self.summary(&mut text, Peers::Logging);
+        if !self.wrong.is_empty() {
+            let _ = writeln!(text, "\nNot measured: {}.", self.wrong.join("; "));
         }
+        text.push_str("\n## CPU time for each request, in µs (relative to nginx)\n\n");
+        text.push_str(&self.summaries());
         for scenario in self.scenarios {
             let _ = write!(
                 text,
@@ -70,6 +69,140 @@ impl Report<'_> {
             self.details(&mut text, scenario);
         }
         text
+    }
+
+    /// The tables of all scenarios: CPU time without logs and with them, latency at an even rate, and failures under change.
+    fn summaries(&self) -> String {
+        let mut text = String::new();
+        self.summary(&mut text, Peers::Quiet);
+        if self.contestants.iter().any(Contestant::is_logged_peer) {
+            text.push_str("\nAll with their access logs on (relative to nginx with its log):\n\n");
+            self.summary(&mut text, Peers::Logging);
+        }
+        self.lost(&mut text);
+        self.even(&mut text);
+        self.changes(&mut text);
+        text
+    }
+
+    /// Where forecourt's access log was not written in full, for a log that is not written costs less.
+    fn lost(&self, text: &mut String) {
+        let mut words = Vec::new();
+        for scenario in self.scenarios {
+            let samples = || {
+                self.samples
+                    .iter()
+                    .filter(|one| one.scenario == scenario.name)
+            };
+            let lost: u64 = samples().filter_map(|one| one.lost).sum();
+            if lost > 0 {
+                let requests: u64 = samples()
+                    .filter(|one| one.lost.is_some())
+                    .map(|one| one.harvest.requests)
+                    .sum();
+                words.push(format!("`{}` {lost} of {requests}", scenario.name));
+            }
+        }
+        if words.is_empty() {
+            text.push_str("\nNo line of forecourt's access log was lost.\n");
+        } else {
+            let _ = writeln!(
+                text,
+                "\nLines of forecourt's access log that were lost, the disk being too slow: {}.",
+                words.join(", ")
+            );
+        }
+    }
+
+    /// Latency from when requests were due.
+    fn even(&self, text: &mut String) {
+        let Some(scenario) = self.scenarios.iter().find(|one| one.work == Work::Rate) else {
+            return;
+        };
+        text.push_str(
+            "\nLatency at 70 % of the own peak of `ka1k`, from when a request was due, in ms:\n\n",
+        );
+        text.push_str("| | asked for, requests/s | served | p50 | p99 | p99.9 | longest |\n|---|---:|---:|---:|---:|---:|---:|\n");
+        for contestant in self.shown(Peers::Quiet) {
+            let name = &contestant.name;
+            let of = |value: &dyn Fn(&Sample) -> Option<f64>| self.median(name, scenario, value);
+            let at = |at: usize| {
+                figure(
+                    of(&|one| one.harvest.latency.map(|latency| latency[at] / 1e3)),
+                    2,
+                )
+            };
+            let asked = of(&|one| one.asked);
+            if asked.is_some() {
+                let _ = writeln!(
+                    text,
+                    "| {name} | {} | {} | {} | {} | {} | {} |",
+                    figure(asked, 0),
+                    figure(of(&rate), 0),
+                    at(0),
+                    at(1),
+                    at(2),
+                    at(3)
+                );
+            }
+        }
+    }
+
+    /// What failed in all rounds while configurations were reloaded each second.
+    fn changes(&self, text: &mut String) {
+        let scenarios: Vec<&&Scenario> = self.scenarios.iter().filter(|one| one.reloads).collect();
+        if scenarios.is_empty() {
+            return;
+        }
+        text.push_str("\nFailed requests, of so many, with a reload every second; those with a + beside thousands of clients that keep their connections\nand seldom ask:\n\n");
+        let shown: Vec<&Contestant> = self
+            .shown(Peers::Quiet)
+            .into_iter()
+            .filter(|one| {
+                scenarios
+                    .iter()
+                    .any(|scenario| self.of(&one.name, scenario).next().is_some())
+            })
+            .collect();
+        let names: Vec<&str> = shown.iter().map(|one| one.name.as_str()).collect();
+        let _ = writeln!(text, "| | {} |", names.join(" | "));
+        let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
+        for scenario in scenarios {
+            let cells: Vec<String> = names
+                .iter()
+                .map(|name| {
+                    let requests: u64 = self
+                        .of(name, scenario)
+                        .map(|one| one.harvest.requests)
+                        .sum();
+                    let failed: u64 = self.of(name, scenario).map(|one| one.harvest.failed).sum();
+                    if requests == 0 {
+                        String::new()
+                    } else {
+                        format!("{failed} of {requests}")
+                    }
+                })
+                .collect();
+            let _ = writeln!(text, "| `{}` | {} |", scenario.name, cells.join(" | "));
+        }
+    }
+
+    /// Replaces the tables between the marks in a file.
+    pub(crate) fn put_into(&self, file: &Path) -> Outcome<()> {
+        let text = std::fs::read_to_string(file)?;
+        let (begin, end) = (
+            "<!-- side-by-side-tables -->\n",
+            "<!-- /side-by-side-tables -->",
+        );
+        let parts = text
+            .split_once(begin)
+            .and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+        let Some((before, after)) = parts else {
+            return Err(format!("{} has no place for the tables", file.display()).into());
+        };
+        let tables = self.summaries();
+        std::fs::write(file, format!("{before}{begin}{tables}{end}{after}"))?;
+        Ok(())
     }
 
     fn shown(&self, peers: Peers) -> Vec<&Contestant> {
@@ -95,7 +228,8 @@ impl Report<'_> {
         let _ = writeln!(text, "| | {} |", names.join(" | "));
         let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
         for scenario in self.scenarios {
-            if scenario.connections == 0 || peers == Peers::Logging && !scenario.logged {
+            let is_logged = peers == Peers::Quiet || scenario.logged;
+            if scenario.connections == 0 || !is_logged || !scenario.is_comparable() {
                 continue;
             }
             let _ = write!(text, "| `{}` |", scenario.name);
@@ -114,9 +248,9 @@ impl Report<'_> {
 
     fn details(&self, text: &mut String, scenario: &Scenario) {
         text.push_str(
-            "| | requests/s | to nginx | to HAProxy | CPU µs | of it user | to nginx | to HAProxy | p50 ms | p99 ms | p99.9 ms | system calls | resident MB | bytes/connection | failed |\n",
+            "| | requests/s | to nginx | to HAProxy | CPU µs | of it user | to nginx | to HAProxy | p50 ms | p99 ms | p99.9 ms | system calls | resident MB | bytes/connection | closed | failed |\n",
         );
-        let _ = writeln!(text, "|---|{}", "---:|".repeat(14));
+        let _ = writeln!(text, "|---|{}", "---:|".repeat(15));
         for contestant in self.contestants {
             let name = contestant.name.as_str();
             let of = |value: &dyn Fn(&Sample) -> Option<f64>| self.median(name, scenario, value);
@@ -147,6 +281,7 @@ impl Report<'_> {
                 figure(of(&|one| one.calls), 2),
                 figure(of(&|one| Some(one.resident / 1e6)), 1),
                 figure(of(&|one| one.each), 0),
+                figure(of(&|one| one.closed.map(|closed| closed as f64)), 0),
                 self.failed(name, scenario),
             ];
             let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
@@ -225,6 +360,7 @@ impl Report<'_> {
         };
         self.scenarios
             .iter()
+            .filter(|one| one.is_comparable() && !one.sleepers)
             .map(group)
             .filter(|group| !group.bars.is_empty())
             .collect()
@@ -260,8 +396,13 @@ const INTRODUCTION: &str = "\
 Each proxy has one worker on CPU 0; load generator and backends have CPU 1. Four backends on connections that stay open,
 X-Forwarded-For, no health checks. `forecourt` runs as it comes: access log (JSON, to a file), metrics and limits on;
 `forecourt-nolog` lacks the access log. nginx and HAProxy run without logs, and with `-log` in their names with them (nginx
-to a file with a buffer of 64 KiB, HAProxy to a syslog socket that is read). `relay` reads and writes and understands
+to a file with a buffer of 64 KiB, HAProxy to a ring in memory that it sends to a socket on the other CPU). `relay` reads and writes and understands
 nothing: the least that two TCP connections cost on this machine. In `browser` forecourt and HAProxy keep sessions by
 cookie, and nginx does not. CPU time is that of all processes of a proxy; medians over the rounds; ratios are taken
-within a round. Latency is that of full load, except in `rate70`, and includes the wait for CPU 1.
+within a round. Latency is that of full load, and includes the wait for CPU 1; in `rate70` a client sends at an even rate,
+70 % of what the proxy served in `ka1k` in that round, and a request's time begins when it was due, sent or not. Those with a
++ run beside clients that keep their connections and ask every 20 s, 10,000 of them where 20,000 files may be open, and
+with a reload every second; *closed* are their connections that a proxy ended between requests. CPU time includes their
+requests and the reloads; what log, limits and sessions cost each is in [instructions.md](instructions.md). h2load opens no connection anew when a proxy has ended it, as nginx and HAProxy do on a reload: `h2+`
+says what failed, and no costs are compared there.
 ";

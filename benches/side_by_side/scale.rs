@@ -1,5 +1,7 @@
-//! How what a request costs grows with backends, routes, connections and workers.
+//! How what a request costs grows with backends, routes, connections and workers, and what becomes of more clients than
+//! descriptors can serve.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -11,7 +13,7 @@ use crate::machine;
 use crate::measure::Meter;
 use crate::options::{Candidate, Options};
 use crate::plot::{self, Bar, Group};
-use crate::process::{LOAD_CPU, PROXY_CPU};
+use crate::process::{self, LOAD_CPU, PROXY_CPU};
 use crate::proxy::{AccessLog, Contestant, Kind, Proxy, Site};
 use crate::report::{figure, median};
 
@@ -69,7 +71,8 @@ pub(crate) fn run(options: &Options, candidates: &[Candidate], site: &Site) -> O
     }
     let version = machine::version(&candidate.program.display().to_string(), "--version");
     let head = machine::describe(&[(candidate.name.clone(), version.unwrap_or_default())]);
-    let text = table(&head, &rows);
+    let throngs = throngs(&contestant, site, options)?;
+    let text = table(&head, &rows) + &throngs;
     println!("{text}");
     if options.write {
         fs::write(crate::docs("scale.md"), text)?;
@@ -102,7 +105,7 @@ fn sizes(quick: bool) -> Vec<Size> {
     for routes in [10, if quick { 1_000 } else { 100_000 }] {
         sizes.push(Size { routes, ..BASE });
     }
-    for connections in [1, if quick { 1_000 } else { 15_000 }] {
+    for connections in [1, 1_000] {
         sizes.push(Size {
             connections,
             ..BASE
@@ -148,6 +151,100 @@ fn measure(contestant: &Contestant, site: &Site, size: Size, seconds: u32) -> Ou
         resident: accounts::resident(proxy.running.id()) / 1e6,
         harvest,
     })
+}
+
+/// What a throng does, of how many.
+struct Throng {
+    about: &'static str,
+    count: u64,
+    asking: u64,
+    seconds: u32,
+}
+
+/// What becomes of 15,000 clients, by kind, as Markdown; each time of a fresh process, so that its memory is theirs.
+fn throngs(contestant: &Contestant, site: &Site, options: &Options) -> Outcome<String> {
+    let count = if options.quick { 1_500 } else { 15_000 };
+    let mut text = format!(
+        "\n## {count} clients, {} open files\n\n{THRONGS}\n",
+        process::open_files()
+    );
+    text.push_str("| | answered with 200 | p50 ms | p99 ms | failed | by kind | memory before MB | after MB | its operator reads |\n");
+    let _ = writeln!(text, "|---|{}---|---:|---:|---|", "---:|".repeat(4));
+    let seconds = options.seconds();
+    for throng in [
+        Throng {
+            about: "all come at once, each asks once",
+            count,
+            asking: count,
+            seconds: 0,
+        },
+        Throng {
+            about: "all stay, 64 of them go on asking",
+            count,
+            asking: 64,
+            seconds,
+        },
+        Throng {
+            about: "all stay and go on asking",
+            count,
+            asking: count,
+            seconds,
+        },
+    ] {
+        let row = throng.row(contestant, site)?;
+        eprintln!("{row}");
+        let _ = writeln!(text, "{row}");
+    }
+    Ok(text)
+}
+
+impl Throng {
+    fn row(&self, contestant: &Contestant, site: &Site) -> Outcome<String> {
+        let configuration = BASE.configuration(site.backends[0]);
+        let proxy = Proxy::start_with(contestant, site, &configuration, &[PROXY_CPU])?;
+        let before = accounts::resident(proxy.running.id()) / 1e6;
+        let load = Load::Ours {
+            name: "throng",
+            arguments: vec![
+                proxy.plain.to_string(),
+                self.count.to_string(),
+                self.asking.to_string(),
+                self.seconds.to_string(),
+            ],
+        };
+        let harvest = load.run(proxy.folder.path(), self.seconds)?;
+        let after = accounts::resident(proxy.running.id()) / 1e6;
+        let at = |at: usize| figure(harvest.latency.map(|latency| latency[at] / 1e3), 1);
+        Ok(format!(
+            "| {} | {} | {} | {} | {} | {} | {before:.1} | {after:.1} | {} |",
+            self.about,
+            harvest.requests,
+            at(0),
+            at(1),
+            harvest.failed,
+            harvest.failures,
+            logged(&proxy)
+        ))
+    }
+}
+
+/// Which causes a proxy's access log tells, and how often.
+fn logged(proxy: &Proxy) -> String {
+    let log = fs::read_to_string(proxy.folder.path().join("access.log")).unwrap_or_default();
+    let mut causes: BTreeMap<String, u64> = BTreeMap::new();
+    for line in log.lines() {
+        let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        if let Some(cause) = record.get("forecourt.error").and_then(|one| one.as_str()) {
+            *causes.entry(cause.to_owned()).or_default() += 1;
+        }
+    }
+    let words: Vec<String> = causes
+        .iter()
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    words.join(", ")
 }
 
 impl Size {
@@ -278,6 +375,13 @@ fn bars(rows: &[Row]) -> Vec<Group> {
         })
         .collect()
 }
+
+const THRONGS: &str = "\
+All connect at the same moment, and each asks for 1 KiB as soon as its connection stands. *By kind*: `connect` is a connection
+that did not come about, a number a status with the word of `forecourt-error`, `answer` how a connection ended before its answer
+was whole, `timeout` five seconds. Times are those of requests answered with 200, in the burst from the request on. What fails
+here does not make the command fail. One run each.
+";
 
 const INTRODUCTION: &str = "\
 1 KiB answers on keep-alive connections, access log, metrics and limits on; one worker on CPU 0, two on both CPUs, which

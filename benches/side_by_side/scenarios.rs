@@ -18,6 +18,10 @@ pub(crate) struct Scenario {
     pub(crate) logged: bool,
     /// Whether a quick run has it.
     pub(crate) quick: bool,
+    /// Whether a reload is made every second meanwhile.
+    pub(crate) reloads: bool,
+    /// Whether thousands of clients that seldom ask are connected meanwhile.
+    pub(crate) sleepers: bool,
 }
 
 /// What kind of work a scenario is.
@@ -44,8 +48,6 @@ pub(crate) enum Work {
     Idle,
     /// A crowd on TLS that does nothing.
     IdleTls,
-    /// `ka1k` with a reload every second.
-    Reload,
 }
 
 const fn scenario(
@@ -62,7 +64,21 @@ const fn scenario(
         relay: false,
         logged: false,
         quick: false,
+        reloads: false,
+        sleepers: false,
     }
+}
+
+/// A load of the others in a shop's evening: clients between two pages, and an operator who changes things.
+const fn beside_sleepers(
+    name: &'static str,
+    about: &'static str,
+    work: Work,
+    connections: u32,
+) -> Scenario {
+    scenario(name, about, work, connections)
+        .with_reloads()
+        .with_sleepers()
 }
 
 impl Scenario {
@@ -83,6 +99,25 @@ impl Scenario {
     const fn quick(self) -> Self {
         Self {
             quick: true,
+            ..self
+        }
+    }
+
+    /// Whether all proxies get the same load: h2load does not come back to one that ends its connections on a reload.
+    pub(crate) fn is_comparable(&self) -> bool {
+        !(self.reloads && self.work == Work::H2)
+    }
+
+    const fn with_reloads(self) -> Self {
+        Self {
+            reloads: true,
+            ..self
+        }
+    }
+
+    const fn with_sleepers(self) -> Self {
+        Self {
+            sleepers: true,
             ..self
         }
     }
@@ -145,10 +180,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario(
         "reload",
         "ka1k with a reload every second",
-        Work::Reload,
+        Work::Get("/1k"),
         64,
     )
+    .with_reloads()
     .quick(),
+    beside_sleepers("ka1k+", "ka1k", Work::Get("/1k"), 64).quick(),
+    beside_sleepers("close+", "close", Work::Close, 64),
+    beside_sleepers("browser+", "browser", Work::Browser, 64),
+    beside_sleepers("tls1k+", "tls1k", Work::Tls, 64),
+    beside_sleepers("h2+", "h2", Work::H2, 32).quick(),
 ];
 
 impl Work {
@@ -163,7 +204,7 @@ impl Work {
         };
         let load = match self {
             Self::Get(path) => wrk(plain(path), String::new()),
-            Self::Idle | Self::Reload => wrk(plain("/1k"), String::new()),
+            Self::Idle => wrk(plain("/1k"), String::new()),
             Self::Close => wrk(plain("/1k"), CLOSE.to_owned()),
             Self::Browser => wrk(
                 format!("http://{}/shop/products/4711?page=2", proxy.sessions),
@@ -179,25 +220,32 @@ impl Work {
                 url: secure("/1k"),
                 arguments: vec![format!("-c{connections}"), "-m16".to_owned()],
             },
-            Self::Rate => {
-                let each = 0.7 * rate? / f64::from(connections);
-                Load::H2load {
-                    url: plain("/1k"),
-                    arguments: vec![
-                        "--h1".to_owned(),
-                        format!("-c{connections}"),
-                        format!("--rps={each:.0}"),
-                    ],
-                }
-            }
-            Self::WebSocket => Load::WebSocket {
-                connections,
-                address: proxy.plain,
+            Self::Rate => Load::Ours {
+                name: "pace",
+                arguments: vec![
+                    proxy.plain.to_string(),
+                    connections.to_string(),
+                    "@SECONDS@".to_owned(),
+                    format!("{:.0}", asked_rate(rate?)),
+                ],
+            },
+            Self::WebSocket => Load::Ours {
+                name: "talk",
+                arguments: vec![
+                    proxy.plain.to_string(),
+                    connections.to_string(),
+                    "@SECONDS@".to_owned(),
+                ],
             },
             Self::IdleTls => return None,
         };
         Some(load)
     }
+}
+
+/// What `rate70` asks of a proxy that can do `peak`, in requests a second.
+pub(crate) fn asked_rate(peak: f64) -> f64 {
+    0.7 * peak
 }
 
 const CLOSE: &str = "wrk.headers['Connection'] = 'close'";
