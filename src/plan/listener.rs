@@ -27,6 +27,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether HTTP/2 is spoken with those who ask for it.
     pub http2: bool,
+    /// Whether a client that ends its side of an HTTP/1 connection gives up the request under way.
+    pub abort_on_close: bool,
     /// Whether a PROXY header tells who the client is.
     pub proxy_protocol: ProxyProtocol,
     /// How paths are seen when they are matched, and what is forwarded.

@@ -29,6 +29,8 @@ pub(super) struct Way<'a> {
     pub(super) patience: Patience,
     pub(super) version: Version,
     pub(super) keep_alive: bool,
+    /// Whether a client that ends its side gives up its answer.
+    pub(super) end_is_gone: bool,
 }
 
 /// What a delivery leaves behind.
@@ -79,7 +81,7 @@ pub(super) async fn deliver<B: AnswerBody>(
         upload: None,
         patience: way.patience,
         silence: answer.silence.unwrap_or(way.body_timeout),
-        watch: Watch::new(worker),
+        watch: Watch::new(worker, way.end_is_gone),
         written: way.wire.borrow().output.written(),
         stalled: false,
         ended: false,

@@ -238,14 +238,8 @@ async fn exchange<H: Handler>(
         buffers.take_back(&mut connection.input.buffer);
     }
     let keep_alive = hop_by_hop::keep_alive(&head);
-    let mut way = delivery::Way {
-        wire: connection.wire,
-        timer: connection.timer,
-        body_timeout: connection.terms.listener.timeouts.body,
-        patience: connection.patience(),
-        version: head.version(),
-        keep_alive: keep_alive && !connection.is_last(),
-    };
+    let mut way = way(connection, head.version());
+    way.keep_alive = keep_alive && !connection.is_last();
     let interim = Informer {
         wire: way.wire,
         version: way.version,
@@ -271,7 +265,7 @@ async fn exchange<H: Handler>(
             // Pinned here: handed over by value it would lie twice in this future. It ends here, so that the delivery
             // has its room.
             let answering = pin!(Rc::clone(handler).handle(request));
-            answered_or_gone(way.wire, worker, answering).await
+            answered_or_gone(&way, worker, answering).await
         };
         let Some(mut answer) = answered else {
             return Next::Break;
@@ -321,18 +315,19 @@ async fn carry<B: AnswerBody>(
 
 /// Polls the handler and watches the client: one that is gone needs no answer.
 ///
-/// A FIN behind a whole request is no farewell (RFC 9112 section 9.6): the answer still goes out.
+/// A FIN behind a whole request is no farewell (RFC 9112 section 9.6), unless the listener takes it for one: the answer
+/// still goes out.
 async fn answered_or_gone<B>(
-    wire: &RefCell<Wire>,
+    way: &delivery::Way<'_>,
     worker: &Worker,
     mut answer: Pin<&mut impl Future<Output = Answer<B>>>,
 ) -> Option<Answer<B>> {
-    let mut watch = Watch::new(worker);
+    let mut watch = Watch::new(worker, way.end_is_gone);
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
         }
-        let mut wire = wire.borrow_mut();
+        let mut wire = way.wire.borrow_mut();
         let Wire { stream, output } = &mut *wire;
         if !output.is_empty() {
             // An interim response that did not go out at once. A failure shows as a client that is gone.
@@ -381,17 +376,24 @@ async fn refuse_with<H: Handler>(
 ) -> Next {
     let version = head.version();
     let mut answer = Rc::clone(handler).refuse(cause, head, connection.peer, received);
-    let way = delivery::Way {
-        wire: connection.wire,
-        timer: connection.timer,
-        body_timeout: connection.terms.listener.timeouts.body,
-        patience: connection.patience(),
-        version,
-        keep_alive: false,
-    };
+    let way = way(connection, version);
     match delivery::deliver(way, &mut answer, connection.worker).await {
         Outcome::Broken => Next::Break,
         Outcome::Clean(_) | Outcome::Close | Outcome::Linger => Next::Linger,
+    }
+}
+
+/// The way to the client of a request, of whose connection it is the last.
+fn way<'a>(connection: &Connection<'a>, version: Version) -> delivery::Way<'a> {
+    let listener = &connection.terms.listener;
+    delivery::Way {
+        wire: connection.wire,
+        timer: connection.timer,
+        body_timeout: listener.timeouts.body,
+        patience: connection.patience(),
+        version,
+        keep_alive: false,
+        end_is_gone: listener.abort_on_close,
     }
 }
 

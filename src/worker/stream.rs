@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -225,6 +226,19 @@ impl Stream {
             Self::Unix(stream) => stream.take_error(),
         };
         !matches!(failed, Ok(None))
+    }
+
+    /// Whether the peer has ended its side, whatever lies unread before that; one system call.
+    pub fn has_ended(&self) -> bool {
+        let wanted = PollFlags::RDHUP;
+        let polled = match self {
+            Self::Tcp(stream) => PollFd::new(stream, wanted),
+            Self::Tls(stream) => PollFd::new(stream.get_ref().0, wanted),
+            Self::Unix(stream) => PollFd::new(stream, wanted),
+        };
+        let mut polled = [polled];
+        let ready = poll(&mut polled, Some(&Timespec::default()));
+        ready.is_ok_and(|ready| ready > 0)
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -40,6 +40,9 @@ pub(super) fn listener(
         http2: scope
             .get("http2", &value.http2)
             .map_or(raw::HTTP2, |written| *written.value),
+        abort_on_close: scope
+            .get("abort_on_close", &value.abort_on_close)
+            .map_or(raw::ABORT_ON_CLOSE, |written| *written.value),
         proxy_protocol,
         paths,
         timeouts,

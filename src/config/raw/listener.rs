@@ -14,6 +14,7 @@ pub(crate) struct Listener {
     pub(crate) address: Field<String>,
     pub(crate) trusted_proxies: Field<List<String>>,
     pub(crate) http2: Field<bool>,
+    pub(crate) abort_on_close: Field<bool>,
     pub(crate) proxy_protocol: Field<String>,
     pub(crate) tls: Field<Tls>,
     pub(crate) paths: Field<Paths>,
@@ -122,3 +123,5 @@ pub(crate) const REQUESTS: u32 = 0;
 pub(crate) const BODY_RATE: u64 = 500;
 /// Browsers ask for it and are faster with it; who does not ask for it gets HTTP/1.
 pub(crate) const HTTP2: bool = true;
+/// The end of a client's side says only that no more requests follow (RFC 9112 section 9.6), and scripts do that.
+pub(crate) const ABORT_ON_CLOSE: bool = false;

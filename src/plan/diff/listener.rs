@@ -38,6 +38,12 @@ fn listener(old: &Listener, new: &Listener, lines: &mut Lines<'_>) {
     );
     lines.compare("http2", &old.http2, &new.http2, bool::to_string);
     lines.compare(
+        "abort_on_close",
+        &old.abort_on_close,
+        &new.abort_on_close,
+        bool::to_string,
+    );
+    lines.compare(
         "proxy_protocol",
         &old.proxy_protocol,
         &new.proxy_protocol,

@@ -57,6 +57,7 @@ fn web(name: &str, address: &str) -> Listener {
         tls: None,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         http2: true,
+        abort_on_close: false,
         proxy_protocol: ProxyProtocol::Off,
         paths: Default::default(),
         timeouts: ListenerTimeouts {

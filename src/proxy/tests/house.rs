@@ -367,6 +367,7 @@ fn listener() -> Listener {
         tls: None,
         trusted_proxies: Vec::new(),
         http2: true,
+        abort_on_close: false,
         proxy_protocol: ProxyProtocol::Off,
         paths: Default::default(),
         timeouts: ListenerTimeouts {

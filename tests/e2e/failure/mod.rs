@@ -1,10 +1,11 @@
 //! What clients get when backends misbehave, and what backends get when clients do.
 //!
 //! In reading order: [`backends`] (a client never takes a broken answer for a good one), [`retries`] (what
-//! is tried again, and what never), [`clients`] (those that vanish, stall or send too much), [`messages`]
-//! (what must arrive as it was sent: order, interim responses, trailers, old clients).
+//! is tried again, and what never), [`clients`] (those that vanish, stall or send too much), [`abort`] (those that give up
+//! by the end of their side), [`messages`] (what must arrive as it was sent: order, interim responses, trailers, old clients).
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod abort;
 mod backends;
 mod clients;
 mod messages;
