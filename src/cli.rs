@@ -244,7 +244,7 @@ fn table(status: &Status) -> String {
                 backend.address,
                 weight_text(backend),
                 backend.standing,
-                backend.in_flight,
+                in_flight_text(backend),
                 backend.requests,
                 backend.errors,
                 backend.failures,
@@ -258,6 +258,14 @@ fn table(status: &Status) -> String {
         }
     }
     out
+}
+
+/// `3`, or `3/20` where no more than 20 may be in flight.
+fn in_flight_text(backend: &BackendStatus) -> String {
+    match backend.limit {
+        0 => backend.in_flight.to_string(),
+        limit => format!("{}/{limit}", backend.in_flight),
+    }
 }
 
 /// `1`, or `3 (1)` where 3 was set at run time and the configuration says 1.

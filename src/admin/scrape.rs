@@ -47,6 +47,11 @@ pub(super) fn text(instance: &Instance) -> String {
                 &labels,
                 f64::from(backend.in_flight()),
             );
+            scrape.gauge(
+                &names::BACKEND_LIMIT,
+                &labels,
+                f64::from(backend.most_in_flight()),
+            );
             for cause in Ejection::ALL {
                 let labels = [&*pool.name, &*address, cause.as_str()];
                 scrape.counter(&names::BACKEND_EJECTIONS, &labels, backend.ejections(cause));

@@ -81,6 +81,9 @@ pub struct BackendStatus {
     pub check: Option<CheckStatus>,
     /// Requests in flight.
     pub in_flight: u32,
+    /// The most requests that may be in flight, as it holds now; 0 for no limit.
+    #[serde(default)]
+    pub limit: u32,
     /// Requests since it is known.
     pub requests: u64,
     /// Of them, those answered with 5xx.
@@ -177,6 +180,7 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
         standing: member.backend.standing().as_str().to_owned(),
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
+        limit: member.backend.most_in_flight(),
         requests: total.requests.iter().sum(),
         errors: total.requests[CodeClass::ServerError.index()],
         failures: Cause::of_backend()

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
 use super::outliers::{Outliers, until};
+use super::paces::Paces;
 use super::probes::Probes;
 use super::ramps::Ramps;
 use super::start::EXIT_WORKER_LOST;
@@ -30,6 +31,7 @@ pub(super) struct Control {
     changed: Notify,
     reloaded: Notify,
     reloaded_outliers: Notify,
+    reloaded_paces: Notify,
     suspected: Notify,
     stopped: Notify,
 }
@@ -52,6 +54,7 @@ impl Control {
         // Each has one who waits for it; slow start looks at whatever changes.
         self.reloaded.notify_one();
         self.reloaded_outliers.notify_one();
+        self.reloaded_paces.notify_one();
         self.changed.notify_one();
     }
 
@@ -68,6 +71,11 @@ impl Control {
     /// Waits for a new configuration, for the ejections. Cancel-safe.
     pub(super) async fn reload_of_outliers(&self) {
         self.reloaded_outliers.notified().await;
+    }
+
+    /// Waits for a new configuration, for what follows from how long backends take. Cancel-safe.
+    pub(super) async fn reload_of_paces(&self) {
+        self.reloaded_paces.notified().await;
     }
 
     /// Waits until a worker suspects a backend. Cancel-safe.
@@ -113,10 +121,12 @@ fn run(setup: Setup) -> std::io::Result<()> {
         let standings = rebuild(&setup);
         let probes = Probes::new(&setup, worker).run();
         let outliers = Outliers::new(&setup).run();
+        let paces = Paces::new(&setup).run();
         tokio::select! {
             () = standings => {}
             () = probes => {}
             () = outliers => {}
+            () = paces => {}
             () = control.stopped.notified() => {}
         }
     });

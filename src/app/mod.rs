@@ -9,7 +9,7 @@
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
-//! effect), [`probes`] (checks of backends),
+//! effect), `paces` (what follows from how long backends take), [`probes`] (checks of backends),
 //! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
@@ -18,6 +18,7 @@ pub mod drain;
 mod entrance;
 mod notify;
 mod outliers;
+mod paces;
 mod probes;
 mod ramps;
 pub mod reload;

@@ -12,7 +12,7 @@ use super::method::Method;
 pub use super::name::Name;
 
 /// A first line and its fields.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Head {
     bytes: Vec<u8>,
     fields: Vec<Field>,

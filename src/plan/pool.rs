@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use super::tls::Certificate;
 use crate::backend::Address;
 use crate::health::{Policy, outlier};
+use crate::limit::adaptive::Bounds;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::strategy::{PanicThreshold, Spec, StickySpec};
@@ -58,6 +59,8 @@ pub struct Limits {
     pub queue: usize,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// Whether what each backend may have in flight follows from how long it takes, within these.
+    pub adaptive: Option<Bounds>,
 }
 
 /// What is sent again, and how often.
@@ -75,6 +78,20 @@ pub struct Retry {
     pub deadline: Option<Duration>,
     /// Bytes of a request's body that are kept, so that it can be sent again.
     pub replay_buffer: usize,
+    /// When a second attempt is made beside the first.
+    pub hedge: Hedge,
+}
+
+/// When a request without a head gets a second attempt beside the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hedge {
+    /// Never.
+    #[default]
+    Off,
+    /// After so long.
+    After(Duration),
+    /// After what 95 of 100 heads of the pool have taken lately.
+    Percentile95,
 }
 
 /// After which failures a request is sent again.

@@ -11,7 +11,7 @@ use crate::message::Head;
 use crate::message::body::RequestBody;
 use crate::snapshot::{Choice, NoChoice, Pool};
 use crate::strategy::{PickContext, Slot, Tried};
-use crate::telemetry::{Cause, RetryOutcome};
+use crate::telemetry::{Cause, HedgeOutcome, RetryOutcome};
 use crate::upstream::Reuse;
 use crate::worker::Timer;
 
@@ -29,6 +29,8 @@ pub(super) struct Course<'p> {
     picks: usize,
     /// Attempts that a backend may have acted on; the one under way counts.
     attempts: u32,
+    /// Whether one of them is a hedge.
+    is_hedged: bool,
     /// Whether it does no harm to send the request again.
     idempotent: bool,
     /// Which connections will do, unless one has just failed.
@@ -74,6 +76,7 @@ impl<'p> Course<'p> {
             tried: Tried::new(),
             picks: 0,
             attempts: 1,
+            is_hedged: false,
             idempotent,
             reuse: if can_return {
                 Reuse::Any
@@ -129,6 +132,42 @@ impl<'p> Course<'p> {
             return None;
         }
         self.within_budget(slot, x)
+    }
+
+    /// A second member beside the one at `slot` that has not answered yet, at the cost of an attempt and of a place in the
+    /// budget. Nobody waits for one that is full.
+    pub(super) fn hedge(&mut self, slot: Slot, x: &Exchange) -> Result<Choice, HedgeOutcome> {
+        let retry = &self.pool.retry;
+        if self.attempts >= retry.attempts || self.is_late(x) {
+            return Err(HedgeOutcome::NoneLeft);
+        }
+        let had = self.permit.is_some();
+        if !had {
+            let in_flight = self.pool.in_flight();
+            self.permit = self.pool.budget.permit(retry.budget, in_flight);
+        }
+        if self.permit.is_none() {
+            return Err(HedgeOutcome::Budget);
+        }
+        let before = self.tried;
+        self.tried.insert(slot);
+        let next = self.pick(x);
+        self.is_full = false;
+        let Some((choice, _)) = next else {
+            self.tried = before;
+            if !had {
+                self.permit = None;
+            }
+            return Err(HedgeOutcome::NoneLeft);
+        };
+        self.attempts += 1;
+        self.is_hedged = true;
+        Ok(choice)
+    }
+
+    /// Has no member picked again whose attempt is over.
+    pub(super) fn pass_over(&mut self, slot: Slot) {
+        self.tried.insert(slot);
     }
 
     /// Ends it with a response that is passed on.
@@ -244,7 +283,9 @@ impl<'p> Course<'p> {
 
     /// Counts what became of a request that was sent more than once, or should have been.
     fn count(&self, failed: bool, x: &Exchange) {
-        let outcome = match (self.denied, x.attempts.len()) {
+        // A hedge is no retry.
+        let in_turn = x.attempts.len() - usize::from(self.is_hedged);
+        let outcome = match (self.denied, in_turn) {
             (Some(RetryOutcome::Budget), _) => RetryOutcome::Budget,
             (_, 2..) if failed => RetryOutcome::Failed,
             (_, 2..) => RetryOutcome::Ok,

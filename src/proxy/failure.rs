@@ -79,6 +79,7 @@ impl Failure {
             Cause::DescriptorsExhausted
             | Cause::LoopDetected
             | Cause::NoBackend
+            | Cause::Outrun
             | Cause::QueueFull
             | Cause::QueueTimeout
             | Cause::Shed => Side::Forecourt,
@@ -142,6 +143,7 @@ pub fn status(cause: Cause) -> StatusCode {
         Cause::VersionUnsupported => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
         Cause::DescriptorsExhausted
         | Cause::NoBackend
+        | Cause::Outrun
         | Cause::QueueFull
         | Cause::QueueTimeout
         | Cause::Shed => StatusCode::SERVICE_UNAVAILABLE,

@@ -67,6 +67,7 @@ pub fn code(cause: Cause) -> Code {
         | Cause::ConnectTimeout
         | Cause::DescriptorsExhausted
         | Cause::NoBackend
+        | Cause::Outrun
         | Cause::Reset
         | Cause::TlsFailed => Code::Unavailable,
     }

@@ -6,7 +6,7 @@
 //! [`Proxy::handle`] reads as the table of contents; the files in the order of the way: [`exchange`] (one
 //! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`answer`] (routes
 //! that answer by themselves), [`affinity`] (what the strategy wants to know), [`request`] (the head that the
-//! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again) with [`course`] (what may be due) and [`queue`] (waiting for a place), [`response`] (the head
+//! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again) with [`course`] (what may be due), [`hedge`] (two at once) and [`queue`] (waiting for a place), [`response`] (the head
 //! that the client sees), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
 //! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`] and [`grpc`], [`record`] (once, at
 //! the end). What templates are filled with is in [`values`].
@@ -21,6 +21,7 @@ mod exchange;
 mod failure;
 mod grpc;
 mod headers;
+mod hedge;
 mod pages;
 mod path;
 mod pauses;

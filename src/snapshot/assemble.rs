@@ -12,7 +12,7 @@ use super::secure::Settings;
 use super::{Alive, Snapshot};
 use crate::backend::{Backend, BackendKey, Health, Secure};
 use crate::health::Initial;
-use crate::plan::pool::{PoolTimeouts, PoolTls};
+use crate::plan::pool::{Hedge, PoolTimeouts, PoolTls};
 use crate::plan::{self, Plan};
 use crate::route::RouteTable;
 use crate::strategy::{self, Member, Members, Sticky, Strategy, placement};
@@ -89,6 +89,8 @@ fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
         tls: pool.tls.clone(),
         style: pool.style,
         retry: pool.retry.clone(),
+        delay: Arc::clone(&pool.delay),
+        times_heads: pool.times_heads,
         budget: Arc::clone(&pool.budget),
         limits: pool.limits,
         door: Arc::clone(&pool.door),
@@ -165,7 +167,13 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
     let members = members_of(plan, registry);
     // Bounds are of now, whatever generation a request is of; set last, for whoever waits is woken by it.
     for (member, backend) in members.all().iter().zip(&plan.backends) {
-        member.backend.set_most_in_flight(backend.max_in_flight);
+        let (now, cap) = (member.backend.most_in_flight(), backend.max_in_flight);
+        // What has been found so far stays.
+        let most = plan
+            .limits
+            .adaptive
+            .map_or(cap, |bounds| bounds.nearest(now, cap));
+        member.backend.set_most_in_flight(most);
     }
     let door = registry.door(&plan.name);
     door.set(plan.limits.in_flight, plan.limits.queue);
@@ -187,6 +195,8 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         tls: plan.tls.as_ref().map(|tls| secure(plan, tls, registry)),
         style: plan.style,
         retry: plan.retry.clone(),
+        delay: registry.delay(&plan.name),
+        times_heads: plan.retry.hedge == Hedge::Percentile95 || plan.limits.adaptive.is_some(),
         budget: registry.budget(&plan.name),
         limits: plan.limits,
         door,

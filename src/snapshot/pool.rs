@@ -1,11 +1,12 @@
 //! A pool in one generation: its members and its strategy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::changes::Changes;
 use crate::backend::{Backend, Secure};
-use crate::limit::{Budget, Door};
-use crate::plan::pool::{Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
+use crate::limit::{Budget, Delay, Door};
+use crate::plan::pool::{Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -30,6 +31,10 @@ pub struct Pool {
     pub style: RequestStyle,
     /// What is sent again.
     pub retry: Retry,
+    /// What its heads take, if somebody has found out.
+    pub(super) delay: Arc<Delay>,
+    /// Whether workers note how long heads take.
+    pub times_heads: bool,
     /// Retries under way.
     pub budget: Arc<Budget>,
     /// How much at once.
@@ -54,6 +59,26 @@ impl Pool {
     pub fn in_flight(&self) -> u32 {
         let members = self.members.all().iter();
         members.map(|member| member.backend.in_flight()).sum()
+    }
+
+    /// How long a request may be without a head until a second attempt is due; nothing if none ever is.
+    #[inline]
+    pub fn hedge_after(&self) -> Option<Duration> {
+        match self.retry.hedge {
+            Hedge::Off => None,
+            Hedge::After(delay) => Some(delay),
+            Hedge::Percentile95 => self.delay.get(),
+        }
+    }
+
+    /// Sets what [`Hedge::Percentile95`] means from now on.
+    pub fn set_delay(&self, delay: Option<Duration>) {
+        self.delay.set(delay);
+    }
+
+    /// Has whoever waits for a place try: a backend may have more in flight now.
+    pub fn note_raised_limit(&self) {
+        self.door.set(self.limits.in_flight, self.limits.queue);
     }
 
     /// Takes note of a whole answer by a member.

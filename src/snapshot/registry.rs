@@ -17,7 +17,7 @@ use dashmap::DashMap;
 use super::changes::Changes;
 use super::secure::{Secured, Settings};
 use crate::backend::{Backend, BackendKey, Secure};
-use crate::limit::{Budget, Door};
+use crate::limit::{Budget, Delay, Door};
 use crate::plan::Listener;
 use crate::strategy::Cursor;
 use crate::telemetry::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters};
@@ -32,6 +32,7 @@ pub struct Registry {
     secured: Secured,
     cursors: Adopted<Arc<str>, Cursor>,
     budgets: Adopted<Arc<str>, Budget>,
+    delays: Adopted<Arc<str>, Delay>,
     doors: Adopted<Arc<str>, Door>,
     pools: Adopted<Arc<str>, PoolMeters>,
     routes: Adopted<(Arc<str>, Arc<str>), RouteMeters>,
@@ -52,6 +53,7 @@ impl Registry {
             secured: Secured::default(),
             cursors: Adopted::default(),
             budgets: Adopted::default(),
+            delays: Adopted::default(),
             doors: Adopted::default(),
             pools: Adopted::default(),
             routes: Adopted::default(),
@@ -93,6 +95,7 @@ impl Registry {
         self.secured.sweep();
         self.cursors.sweep();
         self.budgets.sweep();
+        self.delays.sweep();
         self.doors.sweep();
         self.pools.sweep();
         self.routes.sweep();
@@ -112,6 +115,10 @@ impl Registry {
 
     pub(super) fn budget(&self, pool: &Arc<str>) -> Arc<Budget> {
         self.budgets.adopt(Arc::clone(pool), Arc::default)
+    }
+
+    pub(super) fn delay(&self, pool: &Arc<str>) -> Arc<Delay> {
+        self.delays.adopt(Arc::clone(pool), Arc::default)
     }
 
     pub(super) fn door(&self, pool: &Arc<str>) -> Arc<Door> {

@@ -103,6 +103,9 @@ causes! {
     ClientAborted "client-aborted":
         "the client went away before it had its answer",
         "nothing, if it is rare; if it is not, look for slow answers or for short timeouts before the balancer";
+    Outrun "outrun":
+        "another attempt at the same request was answered first, and this one was given up (`retry.hedge` of the pool)",
+        "nothing: of attempts only, in the access log; if it is frequent, see `forecourt_hedges_total`";
     ConnectRefused "connect-refused":
         "the backend refused the connection",
         "start the backend, or correct its address; give the pool a health check so that it is not asked";
@@ -161,6 +164,7 @@ impl Cause {
             Self::ClientAborted
                 | Self::DescriptorsExhausted
                 | Self::NoBackend
+                | Self::Outrun
                 | Self::QueueFull
                 | Self::QueueTimeout
                 | Self::Shed

@@ -139,6 +139,37 @@ impl HistogramTotal {
         self.sum_microseconds = self.sum_microseconds.wrapping_add(other.sum_microseconds);
     }
 
+    /// What has come since `before` was taken.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        // Read while others count: a moment's disorder must not become a huge number.
+        Self {
+            buckets: array::from_fn(|bucket| {
+                self.buckets[bucket].saturating_sub(before.buckets[bucket])
+            }),
+            sum_microseconds: self
+                .sum_microseconds
+                .saturating_sub(before.sum_microseconds),
+        }
+    }
+
+    /// About what so many per cent are not above, with `longer` more that are above all; nothing if there are none.
+    /// Within a bucket durations count as evenly spread, and as the last bound above all bounds.
+    pub fn percentile(&self, percent: u8, longer: u64) -> Option<Duration> {
+        let counted = self.count();
+        let rank = (counted + longer) as f64 * f64::from(percent) / 100.0;
+        let (mut below, mut lower) = (0.0, Duration::ZERO);
+        for (upper, count) in Histogram::BOUNDS.into_iter().zip(self.buckets) {
+            let count = count as f64;
+            if count > 0.0 && below + count >= rank {
+                return Some(lower + (upper - lower).mul_f64((rank - below) / count));
+            }
+            below += count;
+            lower = upper;
+        }
+        (counted > 0).then_some(lower)
+    }
+
     /// How many durations were counted. Taken from the buckets, so it always agrees with them.
     pub fn count(&self) -> u64 {
         self.buckets
@@ -185,6 +216,24 @@ mod tests {
             assert!(cumulative[index + 1..].iter().all(|count| *count == 2));
             assert_eq!(histogram.total().count(), 2);
         }
+    }
+
+    #[test]
+    fn percentiles_lie_in_the_bucket_of_their_rank() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.total().percentile(95, 0), None);
+        (0..100).for_each(|_| histogram.observe(Duration::from_millis(2)));
+        let before = histogram.total();
+        let p95 = before.percentile(95, 0).unwrap();
+        assert!(p95 > Duration::from_millis(1) && p95 <= Duration::from_micros(2_500));
+        (0..10).for_each(|_| histogram.observe(Duration::from_millis(400)));
+        let p95 = histogram.total().percentile(95, 0).unwrap();
+        assert!(p95 > Duration::from_millis(250) && p95 <= Duration::from_millis(500));
+        let last = histogram.total().since(&before);
+        assert_eq!((last.count(), last.sum()), (10, Duration::from_secs(4)));
+        // Whoever is above all is somewhere behind the last bound.
+        assert_eq!(before.percentile(95, 100), Some(Duration::from_secs(30)));
+        assert_eq!(before.since(&histogram.total()).count(), 0);
     }
 
     #[test]

@@ -15,7 +15,9 @@ use super::cause::Cause;
 use super::cells::HistogramTotal;
 use super::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
 use super::names::{self, Kind, Metric};
-use super::words::{CodeClass, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult};
+use super::words::{
+    CodeClass, HedgeOutcome, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
+};
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -138,6 +140,9 @@ impl Scrape {
 
     /// Adds what workers counted for a pool.
     pub fn pool(&mut self, pool: &str, total: &PoolTotal) {
+        for (outcome, count) in HedgeOutcome::ALL.iter().zip(total.hedges) {
+            self.counter(&names::HEDGES, &[pool, outcome.as_str()], count);
+        }
         for (outcome, count) in RetryOutcome::ALL.iter().zip(total.retries) {
             self.counter(&names::RETRIES, &[pool, outcome.as_str()], count);
         }

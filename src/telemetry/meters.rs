@@ -11,7 +11,8 @@ use super::cells::HistogramTotal;
 pub use super::cause::Cause;
 pub use super::cells::{Counter, Gauge, Histogram};
 pub use super::words::{
-    CodeClass, Ejection, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
+    CodeClass, Ejection, HedgeOutcome, PickReason, QueueOutcome, RetryOutcome, StickyOutcome,
+    TlsResult,
 };
 
 /// The number of a worker, from 0; its index into every bundle.
@@ -48,6 +49,8 @@ pub struct BackendCells {
     pub picks: [Counter; PickReason::COUNT],
     /// From the start of an attempt to the end of its response.
     pub duration: Histogram,
+    /// From the start of an attempt to its response's head; only of pools that ask for it. Not exposed.
+    pub heads: Histogram,
     /// Connections to the backend with a request on them.
     pub connections_active: Gauge,
     /// Connections to the backend kept for the next request.
@@ -123,6 +126,8 @@ pub struct ListenerTotal {
 pub struct PoolCells {
     /// Exchanges in which a retry was due, by [`RetryOutcome`].
     pub retries: [Counter; RetryOutcome::COUNT],
+    /// Requests in which a hedge was due, by [`HedgeOutcome`].
+    pub hedges: [Counter; HedgeOutcome::COUNT],
     /// Requests that found all backends full, by [`QueueOutcome`].
     pub queue: [Counter; QueueOutcome::COUNT],
     /// Requests to a pool with stickiness, by [`StickyOutcome`].
@@ -134,6 +139,8 @@ pub struct PoolCells {
 pub struct PoolTotal {
     /// See [`PoolCells::retries`].
     pub retries: [u64; RetryOutcome::COUNT],
+    /// See [`PoolCells::hedges`].
+    pub hedges: [u64; HedgeOutcome::COUNT],
     /// See [`PoolCells::queue`].
     pub queue: [u64; QueueOutcome::COUNT],
     /// See [`PoolCells::sticky`].
@@ -185,6 +192,15 @@ impl<Cells> PerWorker<Cells> {
 }
 
 impl BackendMeters {
+    /// What heads took, all workers together.
+    pub fn heads(&self) -> HistogramTotal {
+        let mut total = HistogramTotal::default();
+        for cells in &self.workers {
+            total.add(&cells.heads);
+        }
+        total
+    }
+
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> BackendTotal {
         let mut total = BackendTotal::default();
@@ -227,11 +243,18 @@ impl ListenerMeters {
 }
 
 impl PoolMeters {
+    /// How many requests a hedge ended so, all workers together.
+    pub fn hedges(&self, outcome: HedgeOutcome) -> u64 {
+        let cells = self.workers.iter();
+        cells.map(|cells| cells.hedges[outcome.index()].get()).sum()
+    }
+
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> PoolTotal {
         let mut total = PoolTotal::default();
         for cells in &self.workers {
             add_up(&mut total.retries, &cells.retries);
+            add_up(&mut total.hedges, &cells.hedges);
             add_up(&mut total.queue, &cells.queue);
             add_up(&mut total.sticky, &cells.sticky);
         }

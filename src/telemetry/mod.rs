@@ -47,7 +47,7 @@ pub use exposition::Scrape;
 pub use facade::Facade;
 pub use logging::{Colors, Level, LogControl};
 pub use meters::{
-    BackendCells, BackendMeters, CodeClass, ListenerCells, ListenerMeters, PickReason, PoolCells,
-    PoolMeters, QueueOutcome, RetryOutcome, RouteCells, RouteMeters, StickyOutcome, TlsResult,
-    WorkerId,
+    BackendCells, BackendMeters, CodeClass, HedgeOutcome, ListenerCells, ListenerMeters,
+    PickReason, PoolCells, PoolMeters, QueueOutcome, RetryOutcome, RouteCells, RouteMeters,
+    StickyOutcome, TlsResult, WorkerId,
 };

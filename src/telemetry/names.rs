@@ -100,6 +100,8 @@ metrics! {
         "Attempts that failed, by cause; the words are those of the forecourt-error header.");
     BACKEND_IN_FLIGHT = cells("forecourt_backend_in_flight", Gauge, ["pool", "backend"],
         "Requests that the backend is working on.");
+    BACKEND_LIMIT = cells("forecourt_backend_limit", Gauge, ["pool", "backend"],
+        "The most requests that the backend may be working on, as it holds now; 0 for no limit.");
     BACKEND_PICKS = cells("forecourt_backend_picks_total", Counter, ["pool", "backend", "reason"],
         "How often the backend was picked, by reason.");
     BACKEND_REQUEST_DURATION = cells("forecourt_backend_request_duration_seconds", Histogram, ["pool", "backend"],
@@ -120,6 +122,8 @@ metrics! {
         "Reloads, by result.");
     CONNECTIONS = cells("forecourt_connections", Gauge, ["listener"],
         "Open connections of clients.");
+    HEDGES = cells("forecourt_hedges_total", Counter, ["pool", "outcome"],
+        "Requests that were not answered when a second attempt (`retry.hedge`) was due, by what became of it.");
     LOG_DROPPED = facade("forecourt_log_dropped_total", Counter, [],
         "Lines of the access log that were lost because the target was too slow or failed.");
     LOG_WRITE_ERRORS = facade("forecourt_log_write_errors_total", Counter, [],

@@ -85,6 +85,8 @@ words! {
         Retry = "retry",
         /// Too few were ready, so readiness was not asked for.
         Panic = "panic",
+        /// An earlier attempt of the same exchange had not answered for long.
+        Hedge = "hedge",
     }
 }
 
@@ -98,6 +100,24 @@ words! {
         /// A retry was due, and there was no attempt or backend left for it.
         NoneLeft = "none-left",
         /// A retry was due, and the pool's budget had no room for it.
+        Budget = "budget",
+    }
+}
+
+words! {
+    /// What became of a request that was not answered when a hedge was due.
+    HedgeOutcome {
+        /// The second attempt answered first.
+        Won = "won",
+        /// The first attempt answered first after all.
+        Lost = "lost",
+        /// Neither attempt was answered.
+        Failed = "failed",
+        /// The client went away first.
+        Left = "left",
+        /// There was no second attempt: no attempt left, or no other backend that takes one.
+        NoneLeft = "none-left",
+        /// There was no second attempt: the pool's budget had no room for it.
         Budget = "budget",
     }
 }

@@ -20,6 +20,8 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "strategy",
             "route",
             "health",
+            // For the bounds that a limit is found within.
+            "limit",
             "backend",
             "message",
             "telemetry",
@@ -30,6 +32,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "plan",
             "health",
+            "limit",
             "strategy",
             "route",
             "backend",

@@ -1,10 +1,12 @@
 //! `[pools.*.retry]`.
 
+use std::time::Duration;
+
 use super::scope::{Given, Zero, unknown_word};
 use crate::config::problem::Finding;
 use crate::config::raw::loose::List;
 use crate::config::raw::pool as raw;
-use crate::plan::pool::{Retry, RetryOn};
+use crate::plan::pool::{Hedge, Retry, RetryOn};
 
 /// Compiles what is sent again; the defaults if nothing is said of it.
 pub(super) fn retry(given: Option<Given<'_, raw::Retry>>) -> Retry {
@@ -16,6 +18,7 @@ pub(super) fn retry(given: Option<Given<'_, raw::Retry>>) -> Retry {
             per_try_timeout: None,
             deadline: None,
             replay_buffer: 0,
+            hedge: Hedge::Off,
         };
     };
     let Given { value, scope, .. } = &given;
@@ -42,7 +45,16 @@ pub(super) fn retry(given: Option<Given<'_, raw::Retry>>) -> Retry {
             0,
             0..=raw::REPLAY_BUFFER_MOST,
         ),
+        hedge: hedge(&given),
     };
+    if retry.hedge != Hedge::Off
+        && (retry.attempts < 2 || retry.budget == 0)
+        && let Some(written) = scope.get("hedge", &value.hedge)
+    {
+        let finding = Finding::error("a second attempt that is never allowed");
+        let help = "it counts as an attempt and in the budget: set `attempts` to 2 or more, and a `budget` above 0%";
+        written.report(finding.help(help));
+    }
     if let (Some(deadline), Some(per_try)) = (retry.deadline, retry.per_try_timeout)
         && deadline <= per_try
         && let Some(written) = scope.get("deadline", &value.deadline)
@@ -51,6 +63,30 @@ pub(super) fn retry(given: Option<Given<'_, raw::Retry>>) -> Retry {
         written.report(finding.help("make `deadline` longer than `per_try_timeout`"));
     }
     retry
+}
+
+fn hedge(given: &Given<'_, raw::Retry>) -> Hedge {
+    let Given { value, scope, .. } = given;
+    let Some(written) = scope.get("hedge", &value.hedge) else {
+        return Hedge::Off;
+    };
+    match written.value.as_str() {
+        "off" => Hedge::Off,
+        "p95" => Hedge::Percentile95,
+        text if text.starts_with(|first: char| first.is_ascii_digit()) => {
+            let after = scope.optional_duration("hedge", &value.hedge, Zero::Allowed);
+            if after == Some(Duration::ZERO) {
+                let finding = Finding::error("`hedge` of zero would ask for everything twice");
+                written.report(finding.help("name a time that most answers keep, or \"p95\""));
+            }
+            after.map_or(Hedge::Off, Hedge::After)
+        }
+        word => {
+            let words = ["off", "p95", "250ms"];
+            written.report(unknown_word("hedge", word, words.into_iter()));
+            Hedge::Off
+        }
+    }
 }
 
 /// What costs nothing but a connection, or can do no harm.

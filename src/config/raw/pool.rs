@@ -94,6 +94,7 @@ pub(crate) struct Retry {
     pub(crate) per_try_timeout: Field<String>,
     pub(crate) deadline: Field<String>,
     pub(crate) replay_buffer: Field<String>,
+    pub(crate) hedge: Field<String>,
 }
 
 /// How much at once.
@@ -104,6 +105,8 @@ pub(crate) struct Limits {
     pub(crate) per_backend: Field<i64>,
     pub(crate) queue: Field<i64>,
     pub(crate) queue_timeout: Field<String>,
+    pub(crate) adaptive: Field<bool>,
+    pub(crate) adaptive_floor: Field<i64>,
 }
 
 /// How its backends are checked.
@@ -192,3 +195,9 @@ pub(crate) const QUEUE: usize = 100;
 pub(crate) const QUEUE_MOST: i64 = 100_000;
 /// Longer than a burst takes, shorter than a shopper needs to reload the page, which would make two of one.
 pub(crate) const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much a backend can take is for whoever runs it to say.
+pub(crate) const ADAPTIVE: bool = false;
+/// Enough to see how long it takes, too little to harm whoever can serve a few at once.
+pub(crate) const ADAPTIVE_FLOOR: u32 = 4;
+/// Where no limit is written: more than a backend serves at once that is worth limiting.
+pub(crate) const ADAPTIVE_MOST: u32 = 1000;

@@ -77,6 +77,7 @@ fn limits(old: Limits, new: Limits, lines: &mut Lines<'_>) {
         in_flight,
         queue,
         queue_timeout,
+        adaptive,
     } = old;
     lines.compare(
         "limits.in_flight",
@@ -86,6 +87,12 @@ fn limits(old: Limits, new: Limits, lines: &mut Lines<'_>) {
     );
     lines.compare("limits.queue", &queue, &new.queue, usize::to_string);
     lines.durations([("limits.queue_timeout", queue_timeout, new.queue_timeout)]);
+    lines.compare("limits.adaptive", &adaptive, &new.adaptive, |bounds| {
+        bounds.map_or_else(
+            || "off".to_owned(),
+            |bounds| format!("from {}", bounds.floor),
+        )
+    });
 }
 
 fn health(old: Option<&Policy>, new: Option<&Policy>, lines: &mut Lines<'_>) {

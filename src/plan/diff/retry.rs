@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Lines, duration_text};
-use crate::plan::pool::{Retry, RetryOn};
+use crate::plan::pool::{Hedge, Retry, RetryOn};
 
 pub(super) fn retry(old: &Retry, new: &Retry, lines: &mut Lines<'_>) {
     let Retry {
@@ -13,6 +13,7 @@ pub(super) fn retry(old: &Retry, new: &Retry, lines: &mut Lines<'_>) {
         per_try_timeout,
         deadline,
         replay_buffer,
+        hedge,
     } = old;
     lines.compare("retry.attempts", attempts, &new.attempts, u32::to_string);
     lines.compare("retry.budget", budget, &new.budget, |percent| {
@@ -32,6 +33,11 @@ pub(super) fn retry(old: &Retry, new: &Retry, lines: &mut Lines<'_>) {
         &new.replay_buffer,
         |bytes| format!("{bytes}B"),
     );
+    lines.compare("retry.hedge", hedge, &new.hedge, |hedge| match hedge {
+        Hedge::Off => "off".to_owned(),
+        Hedge::After(delay) => duration_text(*delay),
+        Hedge::Percentile95 => "p95".to_owned(),
+    });
 }
 
 fn bound_text(bound: &Option<Duration>) -> String {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::backend::Address;
 use crate::health::outlier;
+use crate::limit::adaptive::Bounds;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::action::{Host, Redirect};
@@ -12,7 +13,7 @@ use crate::plan::fields::{FieldRule, FieldRules};
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::{ErrorPage, ErrorPages};
 use crate::plan::pool::{
-    BackendPlan, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
+    BackendPlan, Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
 };
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
@@ -122,11 +123,13 @@ fn shop() -> Pool {
             per_try_timeout: None,
             deadline: None,
             replay_buffer: 0,
+            hedge: Hedge::Off,
         },
         limits: Limits {
             in_flight: 0,
             queue: 100,
             queue_timeout: Duration::from_secs(1),
+            adaptive: None,
         },
         health: None,
         panic_threshold: PanicThreshold(50),
@@ -425,6 +428,7 @@ fn what_is_sent_again_is_told() {
         per_try_timeout: Some(Duration::from_millis(250)),
         deadline: Some(Duration::from_secs(2)),
         replay_buffer: 65_536,
+        hedge: Hedge::Percentile95,
     };
     let mut changes = Vec::new();
     pool::pools(&[old], &[new], &mut changes);
@@ -438,6 +442,7 @@ fn what_is_sent_again_is_told() {
             "retry.per_try_timeout none -> 250ms",
             "retry.deadline none -> 2s",
             "retry.replay_buffer 0B -> 65536B",
+            "retry.hedge off -> p95",
         ]
     );
 }
@@ -451,6 +456,10 @@ fn limits_are_compared_one_by_one() {
             in_flight: 64,
             queue: 0,
             queue_timeout: Duration::from_millis(250),
+            adaptive: Some(Bounds {
+                floor: 8,
+                most: 1000,
+            }),
         };
         pool.backends[1].max_in_flight = 8;
     });
@@ -463,6 +472,7 @@ fn limits_are_compared_one_by_one() {
             "pool shop: limits.in_flight 0 -> 64",
             "pool shop: limits.queue 100 -> 0",
             "pool shop: limits.queue_timeout 1s -> 250ms",
+            "pool shop: limits.adaptive off -> from 8",
         ]
     );
 }

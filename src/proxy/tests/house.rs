@@ -22,7 +22,7 @@ use crate::plan::fields::FieldRules;
 use crate::plan::listener::{ListenAddress, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 use crate::plan::pages::ErrorPages;
 use crate::plan::pool::{
-    BackendPlan, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
+    BackendPlan, Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
 };
 use crate::plan::process::{AccessFormat, AccessTarget, Level, Log, Shutdown};
 use crate::plan::{Action, Edits, Listener, Plan, Pool, Route, Server, process};
@@ -280,6 +280,7 @@ pub(super) fn retry() -> Retry {
         per_try_timeout: None,
         deadline: None,
         replay_buffer: 0,
+        hedge: Hedge::Off,
     }
 }
 
@@ -352,6 +353,7 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
             in_flight: 0,
             queue: 100,
             queue_timeout: QUEUE,
+            adaptive: None,
         },
         health: None,
         panic_threshold: PanicThreshold(50),

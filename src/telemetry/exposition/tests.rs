@@ -91,6 +91,7 @@ fn full_scrape() -> Scrape {
     let mut scrape = Scrape::new();
     scrape.backend("shop", "127.0.0.1:9001", &backend.total());
     scrape.gauge(&names::BACKEND_IN_FLIGHT, &["shop", "127.0.0.1:9001"], 4.0);
+    scrape.gauge(&names::BACKEND_LIMIT, &["shop", "127.0.0.1:9001"], 20.0);
     scrape.counter(
         &names::BACKEND_EJECTIONS,
         &["shop", "127.0.0.1:9001", "failures"],

@@ -61,7 +61,7 @@ fn a_new_instance_shows_all_that_applies_and_counts_nothing() {
         (
             "forecourt_backend_picks_total",
             "reason",
-            &["strategy", "sticky", "retry", "panic"],
+            &["strategy", "sticky", "retry", "panic", "hedge"],
         ),
         (
             "forecourt_backend_connections",

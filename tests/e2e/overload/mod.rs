@@ -1,6 +1,7 @@
 //! More than backends can take: limits, the queue, and who is served when not all can be.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod adaptive;
 mod counting;
 mod rush;
 mod waiting;

@@ -1,9 +1,10 @@
 //! What is sent again when a backend fails, by the rules of its pool: whatever is provably safe, and nothing else.
 //!
 //! In reading order: [`safety`] (what no backend has seen, what may have been done), [`rules`] (what a pool may say of
-//! it), [`idle`] (connections that backends close between two requests).
+//! it), [`hedges`] (two attempts at once), [`idle`] (connections that backends close between two requests).
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod hedges;
 mod idle;
 mod rules;
 mod safety;
