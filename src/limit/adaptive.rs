@@ -8,11 +8,11 @@
 //!
 //! **Whether requests wait is found out by asking for fewer**: where they wait, fewer of them take as much less time; where
 //! they do not, fewer take as long. So now and then a limit at its balance is lowered by a quarter for two steps. If
-//! that helps, the base was seen while others waited, and is brought down; if not, what is seen then is the base. It is
-//! done only while requests queue up at the limit, of which a backend with some to spare serves as many meanwhile: so nobody
-//! is turned away in order to measure, as there would be if the limit fell to a few. A backend that has become slower as a
-//! whole shows in the same way, when its limit has been lowered a lot and the times have not followed. A limit that is
-//! not reached says nothing, and is neither raised nor lowered.
+//! that helps, the base was seen while others waited, and is brought down; if not, what is seen then is the base. This is
+//! done only where the limit is reached and times are above the base. A backend with that many to spare serves as many
+//! meanwhile; at worst it is a quarter less in one fifth of the time, and never the few that a measurement with nothing
+//! else in flight would leave. A backend that has become slower as a whole shows in the same way, when its limit has been
+//! lowered a lot and the times have not followed. A limit that is not reached says nothing, and stays.
 //!
 //! Pure: whoever counts says what has been seen since the last step, and how much was in flight.
 
@@ -127,12 +127,12 @@ impl Gradient {
             return;
         }
         if let Some(trial) = self.trial {
-            return self.judge(trial, time, base);
+            return self.judge(trial, in_flight, time, base);
         }
         let pace = time / self.limit;
         self.pace = match self.steps {
             0 => pace,
-            _ => self.pace + (pace - self.pace) * 0.3,
+            _ => self.pace + (pace - self.pace) * SMOOTHING,
         };
         self.steps += 1;
         let is_clear = time <= CLEAR * base;
@@ -159,7 +159,7 @@ impl Gradient {
     }
 
     /// Looks whether fewer requests take less time.
-    fn judge(&mut self, trial: Trial, time: f64, base: f64) {
+    fn judge(&mut self, trial: Trial, in_flight: f64, time: f64, base: f64) {
         if !trial.has_settled {
             self.trial = Some(Trial {
                 has_settled: true,
@@ -168,7 +168,8 @@ impl Gradient {
             return;
         }
         let expected = trial.pace * self.limit;
-        let was_lowered = self.limit < trial.limit * 0.9;
+        // Fewer were in flight only if as many would have been.
+        let was_lowered = self.limit < trial.limit * 0.9 && in_flight >= self.limit * 0.9;
         if was_lowered && time >= expected * HELPED {
             self.base = Some(time);
         } else if was_lowered && base > time * BALANCED {
@@ -193,9 +194,8 @@ impl Gradient {
         let (limit, was) = *self.before.get_or_insert((self.limit, time));
         let share = self.limit / limit;
         // Were it for waiting, it would take as much less time as there are fewer.
-        if share <= LOWERED && time >= was * f64::midpoint(1.0, share) {
-            self.vain += 1;
-        }
+        let is_vain = share <= LOWERED && time >= was * f64::midpoint(1.0, share);
+        self.vain = if is_vain { self.vain + 1 } else { 0 };
         if self.vain >= VAIN_MOST {
             self.base = Some(time);
             (self.before, self.vain) = (None, 0);
@@ -219,6 +219,9 @@ const CLEAR: f64 = 1.2;
 
 /// The part of the way that the base goes towards what is seen while little is in flight.
 const FORGET: f64 = 0.01;
+
+/// What the last step counts for in what is remembered of several.
+const SMOOTHING: f64 = 0.3;
 
 /// Steps at the limit from one trial to the next.
 const TRIAL_AFTER: u32 = 8;

@@ -1,9 +1,12 @@
 //! `abort_on_close`: a client that ends its side has given up what it asked for.
 
+use std::io::Write;
+use std::net::Shutdown;
 use std::time::Duration;
 
 use super::{Script, assert_codes, front, write};
 use crate::harness::{Balancer, Behaviour, DEADLINE, Origin, Request, pool, wait_until};
+use crate::tls::Visitor;
 
 const ON: &str = "abort_on_close = true\ntimeouts = { body = \"1h\" }";
 
@@ -91,4 +94,28 @@ fn without_it_an_answer_is_waited_for() {
     write(&wire, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     assert_eq!(client.read_response("GET").unwrap().text(), "ok");
     assert_codes(&balancer, &[("2xx", 1.0)]);
+}
+
+/// A farewell of TLS is bytes like any others until it is read; behind it is the end.
+#[test]
+fn a_client_that_has_ended_its_tls_has_given_up() {
+    let origin = Origin::named("a");
+    origin.behave(Behaviour::Hang);
+    let listener = format!("{ON}\ntls = {{ self_signed = [\"shop.test\"] }}");
+    let balancer = Balancer::start(&(front(&listener) + &pool("shop", "round-robin", &[&origin])));
+    for (round, says_so) in [(1, true), (2, false)] {
+        let mut visit = Visitor::new().visit(balancer.address("web"), "shop.test");
+        let request = Request::get("/").host("shop.test").to_bytes();
+        visit.tls.write_all(&request).unwrap();
+        origin.wait_for_requests(round);
+        if says_so {
+            visit.tls.conn.send_close_notify();
+            visit.tls.flush().unwrap();
+        }
+        visit.tls.sock.shutdown(Shutdown::Write).unwrap();
+        wait_until(DEADLINE, "the backend's connection ends", || {
+            origin.open_connections() == 0
+        });
+        assert_codes(&balancer, &[("aborted", round as f64)]);
+    }
 }

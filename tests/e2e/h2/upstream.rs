@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::backend::{Backend, Line};
@@ -446,4 +448,45 @@ fn a_dead_backend_is_passed_over_and_idle_connections_are_closed() {
         lines.clone().count() > 0 && lines.into_iter().all(|line| line.ends_with(" 0"))
     });
     assert_eq!(client.get(9, "/").unwrap().text(), "ok");
+}
+
+#[test]
+fn what_is_outrun_is_reset_and_its_connection_serves_on() {
+    let resets = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&resets);
+    let stuck = Backend::new(&[], move |line| {
+        loop {
+            let (stream, path) = line.next()?;
+            if path == "/stuck" {
+                line.raw.until(|raw| raw.streams[&stream].reset.is_some())?;
+                counted.fetch_add(1, Ordering::SeqCst);
+            } else {
+                line.ok(stream);
+            }
+        }
+    });
+    let good = Backend::new(&[], |line| line.serve());
+    let backends = [stuck.address, good.address];
+    let balancer = before(&backends, "retry = { hedge = \"30ms\" }");
+    let (mut one, mut two) = (by_h1(&balancer), by_h2(&balancer));
+    for round in 0..4 {
+        assert_eq!(one.get("/stuck").text(), "ok");
+        let answer = two.get(2 * round + 1, "/stuck").unwrap();
+        assert_eq!((answer.status(), answer.text()), (Some(200), "ok".into()));
+    }
+    let outrun = stuck.asked().len();
+    assert!(outrun > 0);
+    wait_until(DEADLINE, "each is reset", || {
+        resets.load(Ordering::SeqCst) == outrun
+    });
+    for _ in 0..4 {
+        assert_eq!(one.get("/").text(), "ok");
+    }
+    assert!(stuck.asked().len() > outrun);
+    assert_eq!((stuck.connections(), good.connections()), (1, 1));
+    let failures = balancer.metric(&format!(
+        "forecourt_backend_failures_total{{pool=\"shop\",backend=\"{}\",cause=\"reset\"}}",
+        stuck.address
+    ));
+    assert_eq!(failures, 0.0);
 }

@@ -92,8 +92,8 @@ fn a_limit_falls_where_more_only_wait() {
             "forecourt_backend_limit{{pool=\"shop\",backend=\"{address}\"}}"
         ))
     };
-    // Few at first, so that it is seen how long one takes.
-    let counted = rush(&balancer, 2, "some are served", || behind.requests() > 100);
+    // Few at first, for longer than from one look to the next, so that it is seen how long one takes.
+    let counted = rush(&balancer, 2, "some are served", || behind.requests() > 600);
     assert_eq!(counted.keys().collect::<Vec<_>>(), [&200]);
     let counted = rush(&balancer, 24, "the limit is lowered", || limit() <= 10.0);
     assert!(counted[&200] > 0);
