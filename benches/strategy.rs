@@ -139,6 +139,7 @@ fn member(number: u32, weight: u32) -> Member {
         address,
     };
     Member {
+        name: None,
         configured: weight,
         backend: Backend::new(key, number, Arc::new(BackendMeters::new(2))),
         placement: placement::hash_id(&id),

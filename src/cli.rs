@@ -124,6 +124,7 @@ fn run(path: &Path, color: Color) -> ExitCode {
     if let Some(secret) = beginning.state.sticky_secret() {
         options.random_secret = Some(secret);
     }
+    options.last_good = beginning.state.last_good();
     let loaded = match config::load(path, &options) {
         Ok(loaded) => loaded,
         Err(report) => {
@@ -151,7 +152,8 @@ fn run(path: &Path, color: Color) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    let beginning = beginning.with_sockets_of_system();
+    let mut beginning = beginning.with_sockets_of_system();
+    beginning.last_good = options.last_good.clone();
     match Forecourt::start_from(loaded.plan, Some(log), beginning) {
         Ok(running) => runtime.block_on(signals.govern(running, path, &options)),
         Err(error) => return fail(&error),
@@ -240,7 +242,7 @@ fn table(status: &Status) -> String {
         for backend in &pool.backends {
             let _ = writeln!(
                 out,
-                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}",
+                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}{}",
                 backend.address,
                 weight_text(backend),
                 backend.standing,
@@ -254,6 +256,10 @@ fn table(status: &Status) -> String {
                     .check
                     .as_ref()
                     .map_or_else(|| "-".to_owned(), check_text),
+                backend
+                    .name
+                    .as_ref()
+                    .map_or_else(String::new, |name| format!("  by {name}")),
             );
         }
     }

@@ -20,6 +20,7 @@
 //! | 2 | [`health`] | is it well: pure verdicts from outcomes and time |
 //! | 2 | [`route`] | where to: pure matching |
 //! | 3 | [`plan`] | what the operator wants: validated, inert, comparable |
+//! | 4 | [`discovery`] | who is there: what names of backends mean, now and later |
 //! | 4 | [`config`] | from file to plan: the only room that knows TOML |
 //! | 4 | [`snapshot`] | what workers act on, and what outlives it |
 //! | 5 | [`worker`] | what one worker owns: buffers, deadlines, streams |
@@ -65,6 +66,7 @@ pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod discovery;
 pub mod h1;
 pub mod h2;
 pub mod health;

@@ -6,14 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fmt::Write as _;
-use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
 use forecourt::config::{Options, Secret, SelfSigned, load};
 use forecourt::plan::advice::advise;
+use forecourt::discovery::{Answer, Answers, LastGood, LookupError};
+use forecourt::plan::Dns;
+use forecourt::plan::names::{Found, Question};
 
 #[test]
 fn configurations_give_what_is_written_down() {
@@ -73,20 +74,42 @@ fn options() -> Options {
         self_signed: SelfSigned::default(),
         lookup: names_of_the_tests,
         lookup_deadline: Duration::from_secs(60),
+        last_good: LastGood::default(),
     }
 }
 
-fn names_of_the_tests(name: &str) -> io::Result<Vec<SocketAddr>> {
-    let addresses: &[&str] = match name {
-        "one.test:80" => &["[2001:db8::1]:80", "10.0.0.1:80"],
-        "two.test:80" => &["10.0.0.3:80", "10.0.0.2:80"],
-        "several.test:81" => &["[2001:db8::1]:81", "[2001:db8::2]:81"],
-        _ => return Err(io::Error::other("no such name")),
+fn names_of_the_tests(questions: Vec<Question>, _: &Dns, _: Duration) -> Answers {
+    let answers = questions.into_iter().map(|question| {
+        let answer = address_of_the_tests(&question.to_string());
+        (question, answer)
+    });
+    answers.collect()
+}
+
+fn address_of_the_tests(name: &str) -> Result<Answer, LookupError> {
+    let found = |address: &str, weight, backup| Found {
+        address: address.parse().unwrap(),
+        weight,
+        backup,
     };
-    Ok(addresses
-        .iter()
-        .map(|address| address.parse().unwrap())
-        .collect())
+    let found = match name {
+        "one.test:80" => vec![found("10.0.0.1:80", None, false)],
+        "two.test:80" => vec![
+            found("10.0.0.3:80", None, false),
+            found("10.0.0.2:80", None, false),
+        ],
+        "several.test:81" => vec![
+            found("[2001:db8::1]:81", None, false),
+            found("[2001:db8::2]:81", None, false),
+        ],
+        "srv:_http._tcp.shop.test" => vec![
+            found("10.0.1.2:8080", Some(10), true),
+            found("10.0.1.1:8080", Some(20), false),
+        ],
+        _ => return Err(LookupError::NoSuchName),
+    };
+    let ttl = Duration::from_secs(60);
+    Ok(Answer { found, ttl })
 }
 
 fn is_for_the_doctor(file: &Path) -> bool {

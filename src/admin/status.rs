@@ -63,6 +63,9 @@ pub struct BackendStatus {
     pub address: String,
     /// What hash and cookie know it by.
     pub id: String,
+    /// The name that it came from; nothing if the configuration has its address.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Its share, as it holds now.
     pub weight: u32,
     /// Its share by the configuration.
@@ -169,6 +172,7 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
     BackendStatus {
         address: member.backend.address().to_string(),
         id: member.id.to_string(),
+        name: member.name.as_deref().map(str::to_owned),
         weight: member.nominal,
         weight_configured: member.configured,
         state: member.backend.operator().as_str().to_owned(),

@@ -1,4 +1,5 @@
-//! The thread that looks after health: it checks backends, and has changed standings take effect.
+//! The thread that looks after health and names: it checks backends, asks for their addresses, and has what changes take
+//! effect.
 //!
 //! This is the far end of the seam that `snapshot` tells of: [`Snapshots::standing_changed`] may be called by whoever
 //! changes a standing, on any thread. The first call wakes this one, which rebuilds the members of the pools named
@@ -15,12 +16,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use super::names::Names;
 use super::outliers::{Outliers, until};
 use super::paces::Paces;
 use super::probes::Probes;
 use super::ramps::Ramps;
 use super::start::EXIT_WORKER_LOST;
 use crate::admin::Instance;
+use crate::discovery::LastGood;
 use crate::snapshot::{Registry, Snapshot, Snapshots};
 use crate::upstream::probe;
 use crate::worker::{Descriptors, Worker};
@@ -32,6 +35,7 @@ pub(super) struct Control {
     reloaded: Notify,
     reloaded_outliers: Notify,
     reloaded_paces: Notify,
+    reloaded_names: Notify,
     suspected: Notify,
     stopped: Notify,
 }
@@ -44,6 +48,7 @@ pub(super) struct Setup {
     pub(super) registry: Arc<Registry>,
     pub(super) descriptors: Arc<Descriptors>,
     pub(super) instance: Arc<Instance>,
+    pub(super) last_good: LastGood,
     /// How many threads have been told to end.
     pub(super) ending: Arc<AtomicUsize>,
 }
@@ -52,6 +57,12 @@ impl Control {
     /// Says that there is a new configuration.
     pub(super) fn reloaded(&self) {
         // Each has one who waits for it; slow start looks at whatever changes.
+        self.reloaded_names.notify_one();
+        self.found();
+    }
+
+    /// Says that pools have other backends.
+    pub(super) fn found(&self) {
         self.reloaded.notify_one();
         self.reloaded_outliers.notify_one();
         self.reloaded_paces.notify_one();
@@ -76,6 +87,11 @@ impl Control {
     /// Waits for a new configuration, for what follows from how long backends take. Cancel-safe.
     pub(super) async fn reload_of_paces(&self) {
         self.reloaded_paces.notified().await;
+    }
+
+    /// Waits for a new configuration, for the names. Cancel-safe.
+    pub(super) async fn reload_of_names(&self) {
+        self.reloaded_names.notified().await;
     }
 
     /// Waits until a worker suspects a backend. Cancel-safe.
@@ -103,7 +119,7 @@ pub(super) fn start(setup: Setup) -> std::io::Result<JoinHandle<()>> {
             // What is down would stay in rotation from now on, and what is back would stay out.
             tracing::error!(
                 ?ended,
-                "nobody looks after health any more: the process ends"
+                "nobody looks after health and names any more: the process ends"
             );
             std::process::exit(EXIT_WORKER_LOST);
         }
@@ -122,11 +138,13 @@ fn run(setup: Setup) -> std::io::Result<()> {
         let probes = Probes::new(&setup, worker).run();
         let outliers = Outliers::new(&setup).run();
         let paces = Paces::new(&setup).run();
+        let names = Names::new(&setup).run();
         tokio::select! {
             () = standings => {}
             () = probes => {}
             () = outliers => {}
             () = paces => {}
+            () = names => {}
             () = control.stopped.notified() => {}
         }
     });

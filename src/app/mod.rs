@@ -4,18 +4,19 @@
 //! drained; `main` and the tests use it alike.
 //!
 //! Threads: one for each worker, with a runtime of its own; one for the admin API; one that writes the
-//! access log; one that looks after health; and the caller's, which governs (signals, reloads). A worker, or the one that
+//! access log; one that looks after health and names; and the caller's, which governs (signals, reloads). A worker, or the one that
 //! looks after health, that ends unasked ends the process, loudly.
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
-//! effect), `paces` (what follows from how long backends take), [`probes`] (checks of backends),
+//! effect), `paces` (what follows from how long backends take), [`probes`] (checks of backends), `names` (addresses that come and go),
 //! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
 mod control;
 pub mod drain;
 mod entrance;
+mod names;
 mod notify;
 mod outliers;
 mod paces;

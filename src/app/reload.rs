@@ -69,6 +69,7 @@ impl Running {
     }
 
     pub(super) fn apply(&mut self, plan: Plan) -> Result<Applied, ReloadError> {
+        self.see_names();
         let changes = diff(&self.plan, &plan);
         let plan = Arc::new(self.keep_fixed(plan));
         let new = plan.listeners.iter().filter(|listener| {
@@ -106,6 +107,11 @@ impl Running {
             generation: self.generation,
             changes,
         })
+    }
+
+    /// Takes note of what names have given since the configuration was applied.
+    pub(super) fn see_names(&mut self) {
+        self.plan = Arc::clone(&self.snapshots.load().plan);
     }
 
     /// What is fixed for the life of the process stays as it is; the diff has said that it needs a restart.

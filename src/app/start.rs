@@ -12,6 +12,7 @@ use super::upgrade::predecessor::{Beginning, Predecessor};
 use super::upgrade::state::State;
 use super::worker::{self, Command, Post, Setup};
 use crate::admin::{self, AdminError, Instance};
+use crate::discovery::LastGood;
 use crate::health::Initial;
 use crate::listener::bind::remove;
 use crate::listener::budget::Shares;
@@ -109,6 +110,7 @@ impl Forecourt {
         let Beginning {
             mut given,
             state,
+            last_good,
             predecessor,
         } = beginning;
         let plan = Arc::new(plan);
@@ -152,7 +154,7 @@ impl Forecourt {
             snapshots,
             control: Arc::default(),
         };
-        running.start_control(&descriptors)?;
+        running.start_control(&descriptors, last_good)?;
         running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
         // Whoever sees a listener sees the generation that it serves.
         running.note_generation();
@@ -227,13 +229,18 @@ impl Running {
         predecessor.relieve(given).map_err(StartError::Takeover)
     }
 
-    fn start_control(&mut self, descriptors: &Arc<Descriptors>) -> Result<(), StartError> {
+    fn start_control(
+        &mut self,
+        descriptors: &Arc<Descriptors>,
+        last_good: LastGood,
+    ) -> Result<(), StartError> {
         let thread = control::start(control::Setup {
             control: Arc::clone(&self.control),
             snapshots: Arc::clone(&self.snapshots),
             registry: Arc::clone(&self.registry),
             descriptors: Arc::clone(descriptors),
             instance: Arc::clone(&self.instance),
+            last_good,
             ending: Arc::clone(&self.ending),
         });
         self.threads.push(thread.map_err(StartError::Thread)?);

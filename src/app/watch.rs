@@ -80,6 +80,8 @@ impl Watch {
 impl Running {
     /// Reads the certificates again and uses what has changed and is good.
     pub(super) fn renew_certificates(&mut self) {
+        // Or names would mean again what they did when the configuration was loaded.
+        self.see_names();
         let renewal = config::renewal(&self.plan);
         for refused in &renewal.refused {
             tracing::warn!("a certificate cannot be renewed, the old one goes on: {refused}");

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`problem`] (what is said and how it looks), `read` (files, includes, TOML, unknown keys), `raw`
 //! (what the operator wrote), `outside` (certificates, secrets and names, read before compilation) with
-//! `certificate` and `x509`, `self_signed`, `file`, [`secret`] and [`resolve`], and `compile` (raw settings to plan; pure).
+//! `certificate` and `x509`, `self_signed`, `file` and [`secret`] (names are `discovery`'s), and `compile` (raw settings to plan; pure).
 //! Beside the way: `renewal`, certificates alone, read again.
 //!
 //! Deliberately absent: running state (a reload is `load` and then somebody else's work), and half a plan: whatever
@@ -20,7 +20,6 @@ pub mod problem;
 mod raw;
 mod read;
 mod renewal;
-pub mod resolve;
 pub mod secret;
 mod self_signed;
 mod x509;
@@ -30,12 +29,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use outside::question;
 pub use problem::{Problem, Report, Severity};
 pub use renewal::{Renewal, renewal};
-pub use resolve::Lookup;
 pub use secret::Secret;
 pub use self_signed::SelfSigned;
 
+use crate::discovery::{self, LastGood, Lookup};
 use crate::plan::Plan;
 use outside::Outside;
 use problem::Collector;
@@ -50,10 +50,12 @@ pub struct Options {
     pub random_secret: Option<Secret>,
     /// Certificates for development, of the process, so that a reload keeps them.
     pub self_signed: SelfSigned,
-    /// How names of backends are resolved.
+    /// How names of backends are asked for.
     pub lookup: Lookup,
     /// How long all names together may take.
     pub lookup_deadline: Duration,
+    /// What names meant when they were last known; shared with whoever asks for them while serving.
+    pub last_good: LastGood,
 }
 
 /// A configuration that can be used.
@@ -68,15 +70,16 @@ pub struct Loaded {
 }
 
 impl Options {
-    /// The options of this process: its cores, a secret drawn now, the system's resolver.
+    /// The options of this process: its cores, a secret drawn now, names as name servers answer.
     #[must_use]
     pub fn new() -> Self {
         Self {
             cores: thread::available_parallelism().map_or(1, usize::from),
             random_secret: Secret::random(),
             self_signed: SelfSigned::default(),
-            lookup: resolve::system_lookup,
+            lookup: discovery::load::look_up,
             lookup_deadline: LOOKUP_DEADLINE,
+            last_good: LastGood::default(),
         }
     }
 }
@@ -111,7 +114,8 @@ pub fn load_text(text: &str, path: &Path, options: &Options) -> Result<Loaded, R
 }
 
 fn finish(read: read::Read, collector: Collector, options: &Options) -> Result<Loaded, Report> {
-    let outside = Outside::look(&read.documents, options);
+    let dns = compile::dns(&read, &Collector::default());
+    let outside = Outside::look(&read.documents, dns, options);
     let plan = compile::compile(&read, &outside, &collector);
     let problems = collector.into_problems();
     if problems

@@ -19,9 +19,11 @@ use super::raw::File;
 use super::raw::loose::{Field, List, Loose, Named};
 use super::raw::pool::{Secret as RawSecret, Tls as RawPoolTls};
 use super::read::Document;
-use super::resolve::{self, Resolved};
 use super::secret::{self, Secret, SecretError, SecretSource};
 use super::self_signed::Made;
+use crate::discovery::{LookupError, book};
+use crate::plan::Dns;
+use crate::plan::names::{Found, Question};
 use crate::plan::tls::Certificate;
 
 /// What compilation may know of the world.
@@ -35,7 +37,9 @@ pub(crate) struct Outside {
     pub(crate) system_roots: Option<Result<Arc<RootCertStore>, String>>,
     /// Certificates made here, by their names.
     pub(crate) self_signed: HashMap<Vec<String>, Result<Certificate, Made>>,
-    pub(crate) names: Resolved,
+    /// What names of backends have given: the last good answer if there is none now.
+    pub(crate) names: HashMap<Question, Lookup>,
+    pub(crate) dns: Dns,
     pub(crate) secrets: HashMap<SecretSource, Result<Secret, SecretError>>,
     /// Error pages.
     pub(crate) pages: HashMap<PathBuf, Result<Source, FileError>>,
@@ -49,7 +53,7 @@ pub(crate) struct Outside {
 
 impl Outside {
     /// Reads and asks whatever the documents name.
-    pub(crate) fn look(documents: &[Document], options: &Options) -> Self {
+    pub(crate) fn look(documents: &[Document], dns: Dns, options: &Options) -> Self {
         let mut wanted = Wanted::default();
         let now = unix_seconds();
         for document in documents {
@@ -72,11 +76,8 @@ impl Outside {
                 .into_iter()
                 .map(|names| (names.clone(), options.self_signed.of(&names)))
                 .collect(),
-            names: resolve::resolve(
-                wanted.names.into_iter().collect(),
-                options.lookup,
-                options.lookup_deadline,
-            ),
+            names: look_up(wanted.names, &dns, options),
+            dns,
             secrets: wanted
                 .secrets
                 .into_iter()
@@ -116,7 +117,7 @@ struct Wanted {
     authorities: BTreeSet<PathBuf>,
     system_roots: bool,
     self_signed: BTreeSet<Vec<String>>,
-    names: BTreeSet<String>,
+    names: BTreeSet<Question>,
     secrets: Vec<SecretSource>,
     pages: BTreeSet<PathBuf>,
     bodies: BTreeSet<PathBuf>,
@@ -153,7 +154,7 @@ impl Wanted {
         for pool in tables(&raw.pools) {
             let addresses = elements(&pool.backends).filter_map(|backend| right(&backend.address));
             self.names
-                .extend(addresses.filter(|address| is_name(address)).cloned());
+                .extend(addresses.filter_map(|address| question(address)));
             if let Some(tls) = right(&pool.tls) {
                 self.add_pool_tls(tls, folder);
             }
@@ -202,17 +203,65 @@ fn by_path<T>(paths: BTreeSet<PathBuf>, read: impl Fn(&Path) -> T) -> HashMap<Pa
     paths.into_iter().map(read).collect()
 }
 
-/// Whether a backend's address is `name:port`, to be resolved. Compilation says what is wrong with all others.
-pub(crate) fn is_name(address: &str) -> bool {
-    let Some((name, port)) = address.rsplit_once(':') else {
-        return false;
-    };
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+/// What a name has given.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    /// What holds: the answer of now, or the last good one.
+    pub(crate) found: Arc<[Found]>,
+    /// Why there is no answer of now.
+    pub(crate) error: Option<LookupError>,
+}
+
+fn look_up(names: BTreeSet<Question>, dns: &Dns, options: &Options) -> HashMap<Question, Lookup> {
+    let answers = (options.lookup)(names.into_iter().collect(), dns, options.lookup_deadline);
+    let named = answers.into_iter().map(|(question, answer)| {
+        let before = options.last_good.get(&question).unwrap_or_default();
+        let named = match answer {
+            Ok(answer) if answer.found.is_empty() => Lookup {
+                found: before,
+                error: Some(LookupError::Nothing),
+            },
+            Ok(answer) => Lookup {
+                found: book::settle(answer.found, &before, dns.max_addresses),
+                error: None,
+            },
+            Err(error) => Lookup {
+                found: before,
+                error: Some(error),
+            },
+        };
+        (question, named)
+    });
+    named.collect()
+}
+
+/// What is to be asked for a backend's address, if it is a name: `name:port` or `srv:name`. Compilation says what is wrong
+/// with all others.
+pub(crate) fn question(address: &str) -> Option<Question> {
+    let service = address.strip_prefix("srv:");
+    // There may well be a host that is called srv.
+    let service = service.filter(|rest| !rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some(name) = service {
+        return is_host(name).then(|| Question::Service(name.to_ascii_lowercase().into()));
+    }
+    let (name, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    (is_host(name) && name != "unix").then(|| Question::Host {
+        name: name.to_ascii_lowercase().into(),
+        port,
+    })
+}
+
+/// Whether this can be the name of a host: labels of letters, digits, `-` and `_` (RFC 1035 section 2.3.4).
+fn is_host(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_letter);
+    let labels = name.strip_suffix('.').unwrap_or(name);
     // What consists of digits and dots is an address with a slip, such as 127.0.0.256. Systems resolve some of those,
     // to surprising addresses.
-    let is_host =
-        name.bytes().all(is_letter) && name.bytes().any(|byte| byte.is_ascii_alphabetic());
-    is_host && name != "unix" && port.parse::<u16>().is_ok_and(|port| port != 0)
+    labels.len() <= 253
+        && labels.split('.').all(is_label)
+        && labels.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// Now, as certificates count.
@@ -263,9 +312,20 @@ mod tests {
 
     #[test]
     fn names_are_told_from_addresses() {
-        for name in ["localhost:80", "a-b.c_d.example:443", "1shop:80"] {
-            assert!(is_name(name), "{name}");
+        for name in [
+            "localhost:80",
+            "a-b.c_d.example:443",
+            "1shop:80",
+            "shop.:80",
+            "srv:80",
+            "srv:_http._tcp.shop",
+        ] {
+            let question = question(name).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(question.to_string(), name);
         }
+        let big = question("Shop.Example:80").unwrap();
+        assert_eq!(big.to_string(), "shop.example:80");
+        let long = format!("{}:80", "a".repeat(64));
         for other in [
             "127.0.0.1:80",
             "127.0.0.256:80",
@@ -278,8 +338,14 @@ mod tests {
             "http://shop:80",
             ":80",
             "sh op:80",
+            "shop..test:80",
+            ".shop:80",
+            ".:80",
+            "srv:",
+            "srv:shop..test",
+            &long,
         ] {
-            assert!(!is_name(other), "{other}");
+            assert_eq!(question(other), None, "{other}");
         }
     }
 }

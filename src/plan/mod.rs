@@ -1,12 +1,12 @@
 //! What the operator wants: settings, validated, inert and comparable.
 //!
 //! *What enters*: values that `config` has checked. *What leaves*: the same, read by every room above.
-//! A plan that exists is right: names are resolved to indexes, files are read, addresses are resolved,
-//! units are applied. Nothing here runs, reads a file or looks at a clock; two plans can be compared,
+//! A plan that exists is right: names are resolved to indexes, files are read, units are applied; names of backends come
+//! with what they answered last. Nothing here runs, reads a file or looks at a clock; two plans can be compared,
 //! which is what [`diff`] does for the log of a reload.
 //!
 //! In reading order: [`listener`] with [`tls`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`]
-//! and [`template`], [`pool`], [`process`] (server, admin, log), [`diff`], [`advice`] (what is valid and will hurt).
+//! and [`template`], [`pool`] with [`names`], [`process`] (server, admin, log), [`diff`], [`advice`] (what is valid and will hurt).
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
 
@@ -17,6 +17,7 @@ pub mod advice;
 pub mod diff;
 pub mod fields;
 pub mod listener;
+pub mod names;
 pub mod pages;
 pub mod pool;
 pub mod process;
@@ -26,6 +27,7 @@ pub mod tls;
 
 pub use action::{Action, Edits};
 pub use listener::Listener;
+pub use names::Dns;
 pub use pool::Pool;
 pub use process::{Admin, AdminToken, Log, Server};
 pub use route::Route;
@@ -39,6 +41,8 @@ pub struct Plan {
     pub admin: Option<Admin>,
     /// Logs.
     pub log: Log,
+    /// How names of backends are asked for.
+    pub dns: Dns,
     /// Addresses for clients, in the order of the file.
     pub listeners: Vec<Arc<Listener>>,
     /// Routes, in the order of the file.

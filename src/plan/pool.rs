@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 
+use super::names::{self, Found, NamePlan, Question};
 use super::tls::Certificate;
 use crate::backend::Address;
 use crate::health::{Policy, outlier};
@@ -26,8 +27,10 @@ pub struct Pool {
     pub strategy: Spec,
     /// Whether sessions keep their backend, and by which cookie.
     pub sticky: Option<StickySpec>,
-    /// Never empty; each address once; not all of weight 0.
+    /// Each address once; not all of weight 0. Empty only while no name has an address.
     pub backends: Vec<BackendPlan>,
+    /// Its entries that are names; what they have found is among the backends.
+    pub names: Vec<NamePlan>,
     /// Deadlines towards backends.
     pub timeouts: PoolTimeouts,
     /// What is spoken with its backends.
@@ -48,6 +51,21 @@ pub struct Pool {
     pub outlier: outlier::Policy,
     /// How long a backend that is back or new takes less than its share; zero: not at all.
     pub slow_start: Duration,
+}
+
+impl Pool {
+    /// Takes what names have found; says whether that makes other backends.
+    pub fn take_found(&mut self, found: impl Fn(&Question) -> Option<Arc<[Found]>>) -> bool {
+        for name in &mut self.names {
+            if let Some(found) = found(&name.question) {
+                name.found = found;
+            }
+        }
+        let backends = names::expand(&self.backends, &self.names);
+        let is_another = backends != self.backends;
+        self.backends = backends;
+        is_another
+    }
 }
 
 /// How many requests at once, and how many may wait.
@@ -183,10 +201,12 @@ impl fmt::Debug for PoolTls {
 /// A backend as the operator wants it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackendPlan {
-    /// Where it is, resolved.
+    /// Where it is.
     pub address: Address,
-    /// What hash and cookie know it by: the id given, or the address as written.
+    /// What hash and cookie know it by: the id given, or the address as written; for one by name see [`names`].
     pub id: Arc<str>,
+    /// The name that it came from; none if the configuration has its address.
+    pub name: Option<Arc<str>>,
     /// What its certificate has to be good for; absent without TLS.
     pub server_name: Option<ServerName<'static>>,
     /// Its share; 0 for no new traffic.

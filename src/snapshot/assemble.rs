@@ -3,7 +3,7 @@
 //! A plan that exists is right, so this cannot fail. It runs on the control thread, off the path; what a
 //! request needs is worked out here once: eligible members, tables of the strategies, meters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::pool::Pool;
@@ -12,6 +12,7 @@ use super::secure::Settings;
 use super::{Alive, Snapshot};
 use crate::backend::{Backend, BackendKey, Health, Secure};
 use crate::health::Initial;
+use crate::plan::names::{Found, Question};
 use crate::plan::pool::{Hedge, PoolTimeouts, PoolTls};
 use crate::plan::{self, Plan};
 use crate::route::RouteTable;
@@ -51,6 +52,30 @@ impl Snapshot {
             route_meters: Arc::new(RouteMeterTable::new(registry, listener_names, route_names)),
             plan,
             _alive: Arc::new(Alive::new(&registry.alive)),
+        }
+    }
+
+    /// The same configuration after names have given these addresses. Of the pools whose backends are the same ones nothing
+    /// changes.
+    #[must_use]
+    pub fn with_found(
+        &self,
+        found: &BTreeMap<Question, Arc<[Found]>>,
+        registry: &Arc<Registry>,
+    ) -> Self {
+        let mut plan = (*self.plan).clone();
+        let pools = self.pools.iter().zip(&mut plan.pools);
+        let pools = pools.map(|(pool, plan)| {
+            if plan.take_found(|question| found.get(question).cloned()) {
+                Arc::new(assemble_pool(plan, registry))
+            } else {
+                Arc::clone(pool)
+            }
+        });
+        Self {
+            pools: pools.collect(),
+            plan: Arc::new(plan),
+            ..self.anew(&BTreeSet::new(), registry)
         }
     }
 
@@ -148,6 +173,7 @@ fn members_of(plan: &plan::Pool, registry: &Registry) -> Members {
             nominal: adopted.weight_over(backend.weight),
             backend: adopted,
             id: Arc::clone(&backend.id),
+            name: backend.name.clone(),
             backup: backend.backup,
             configured: backend.weight,
             placement: placement::hash_id(&backend.id),

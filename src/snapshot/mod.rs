@@ -8,7 +8,8 @@
 //! changes one records it with the backend and calls [`Snapshots::standing_changed`] with the pool's name: any thread may,
 //! it is a lock held for a moment and a wake-up. `app::control` gathers these, has the pools' members rebuilt
 //! ([`Snapshot::anew`]) and publishes a snapshot of the *same* generation, in which all that has not changed is shared.
-//! That is the one way by which a standing takes effect on picks.
+//! That is the one way by which a standing takes effect on picks. Names that give other addresses do the same by
+//! [`Snapshot::with_found`]: the configuration is the one it was, so the generation is too.
 //!
 //! In reading order: [`assemble`] (plan and live state become a snapshot), `changes` (pools whose standings have changed), [`registry`] (live state that
 //! survives: backends, cursors, meters), [`pool`] (members and strategy), `secure` (TLS with

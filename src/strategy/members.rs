@@ -19,6 +19,8 @@ pub struct Member {
     pub backend: Arc<Backend>,
     /// What hash and cookie know it by: the id given, or the address as written.
     pub id: Arc<str>,
+    /// The name that it came from; none if the configuration has its address.
+    pub name: Option<Arc<str>>,
     /// Its share as it is now, worked out of the nominal one; 0 for nothing new (sticky requests still come).
     pub weight: u32,
     /// Its share when it takes all of it.

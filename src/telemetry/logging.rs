@@ -120,9 +120,12 @@ where
     )
 }
 
-/// The framing library warns of what any client can send at will: that would fill the log.
+/// The framing library warns of what any client can send at will, and the resolver has errors of what any name server can:
+/// that would fill the log. What a lookup comes to is told by `app::names`.
 fn is_for_operators(event: &Metadata<'_>) -> bool {
-    !event.target().starts_with("h2::") || *event.level() == tracing::Level::ERROR
+    let target = event.target();
+    let is_error = *event.level() == tracing::Level::ERROR;
+    !target.starts_with("hickory_") && (is_error || !target.starts_with("h2::"))
 }
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {

@@ -122,6 +122,12 @@ metrics! {
         "Reloads, by result.");
     CONNECTIONS = cells("forecourt_connections", Gauge, ["listener"],
         "Open connections of clients.");
+    DNS_ADDRESSES = facade("forecourt_dns_addresses", Gauge, ["name"],
+        "Addresses that a name of backends has; 0 also when the configuration has the name no more.");
+    DNS_LAST_ANSWER = facade("forecourt_dns_last_answer_timestamp_seconds", Gauge, ["name"],
+        "When a name of backends was last answered with addresses, in seconds since 1970.");
+    DNS_LOOKUPS = facade("forecourt_dns_lookups_total", Counter, ["name", "result"],
+        "Lookups of a name of backends, by result: ok, empty, failed or timeout.");
     HEDGES = cells("forecourt_hedges_total", Counter, ["pool", "outcome"],
         "Requests that were not answered when a second attempt (`retry.hedge`) was due, by what became of it.");
     LOG_DROPPED = facade("forecourt_log_dropped_total", Counter, [],

@@ -27,9 +27,11 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    ("discovery", &["plan"]),
     (
         "config",
         &[
+            "discovery",
             "plan",
             "health",
             "limit",
@@ -126,6 +128,7 @@ pub(crate) const PURE: &[&str] = &[
     "route",
     "plan",
     "config/compile",
+    "discovery/book",
     "snapshot",
 ];
 

@@ -16,6 +16,7 @@ mod health;
 mod hostile;
 mod limits;
 mod metrics;
+mod names;
 mod overload;
 mod process;
 mod reload;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::state::State;
 use super::{Go, Offer, Ready, STDIN, VARIABLE};
+use crate::discovery::LastGood;
 use crate::listener::handoff::{Given, receive, receive_fds, send};
 
 /// What a process begins with, beyond its configuration.
@@ -17,6 +18,8 @@ pub struct Beginning {
     pub given: Given,
     /// What the process before knew.
     pub state: State,
+    /// What names meant when the configuration was loaded, shared with whoever loads the next one.
+    pub last_good: LastGood,
     pub(in crate::app) predecessor: Option<Predecessor>,
 }
 
@@ -55,6 +58,7 @@ impl Beginning {
         Ok(Self {
             given: Given::by_process(offer.labels.into_iter().zip(fds))?,
             state: offer.state,
+            last_good: LastGood::default(),
             predecessor: Some(Predecessor {
                 stream,
                 stderr,

@@ -1,6 +1,7 @@
 //! What a process knows and its successor must not forget.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -10,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::steering::WEIGHT_MOST;
 use crate::backend::{Backend, BackendKey, Health, OperatorWord, SteeredWeight};
-use crate::config::Secret;
-use crate::plan::Plan;
+use crate::config::{Secret, question};
+use crate::discovery::LastGood;
+use crate::plan::names::Found;
+use crate::plan::{Plan, Pool};
 use crate::snapshot::{Registry, Snapshot};
 
 /// Live state that goes from one process to the next.
@@ -23,6 +26,17 @@ pub struct State {
     /// The secret of sticky pools that have none of their own, in base64.
     sticky: Option<String>,
     backends: Vec<Known>,
+    names: Vec<KnownName>,
+}
+
+/// What a name of backends has given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct KnownName {
+    /// As the configuration writes it.
+    name: String,
+    /// Addresses with the weights of their records, and whether others go before them.
+    found: Vec<(SocketAddr, Option<u32>, bool)>,
 }
 
 /// What is known of a backend.
@@ -49,6 +63,7 @@ impl State {
             generation: snapshot.generation,
             sticky: secret.map(|secret| STANDARD.encode(secret.bytes())),
             backends: backends.map(|backend| Known::of(backend)).collect(),
+            names: snapshot.plan.pools.iter().flat_map(KnownName::of).collect(),
         }
     }
 
@@ -57,6 +72,18 @@ impl State {
     pub fn sticky_secret(&self) -> Option<Secret> {
         let bytes = STANDARD.decode(self.sticky.as_deref()?).ok()?;
         Some(Secret::from_bytes(&bytes))
+    }
+
+    /// What names of backends meant, so that a process can begin while no name server answers.
+    #[must_use]
+    pub fn last_good(&self) -> LastGood {
+        let last_good = LastGood::default();
+        for known in &self.names {
+            if let Some(question) = question(&known.name) {
+                last_good.keep(&question, known.found());
+            }
+        }
+        last_good
     }
 
     /// Has the backends of a plan stand as they did. They are forgotten again when nobody holds what is returned, so it is to
@@ -96,6 +123,30 @@ impl std::fmt::Debug for State {
             .field("generation", &self.generation)
             .field("backends", &self.backends)
             .finish_non_exhaustive()
+    }
+}
+
+impl KnownName {
+    fn of(pool: &Pool) -> impl Iterator<Item = Self> {
+        let names = pool.names.iter().filter(|name| !name.found.is_empty());
+        names.map(|name| Self {
+            name: name.question.to_string(),
+            found: name
+                .found
+                .iter()
+                .map(|found| (found.address, found.weight, found.backup))
+                .collect(),
+        })
+    }
+
+    fn found(&self) -> Arc<[Found]> {
+        let found = self.found.iter();
+        let found = found.map(|&(address, weight, backup)| Found {
+            address,
+            weight,
+            backup,
+        });
+        found.collect()
     }
 }
 
@@ -158,6 +209,7 @@ const READY: &str = "ready";
 mod tests {
     use super::*;
     use crate::config::{Options, load_text};
+    use crate::plan::names::NamePlan;
 
     fn plan(text: &str) -> Arc<Plan> {
         let path = std::path::Path::new("test.toml");
@@ -209,10 +261,39 @@ mod tests {
     }
 
     #[test]
+    fn what_names_meant_survives() {
+        let mut plan = (*plan(SHOP)).clone();
+        let found: Arc<[Found]> = [([10, 0, 0, 1], None, false), ([10, 0, 0, 2], Some(7), true)]
+            .map(|(ip, weight, backup)| Found {
+                address: (ip, 80).into(),
+                weight,
+                backup,
+            })
+            .into();
+        let question = question("srv:_http._tcp.shop.test").unwrap();
+        plan.pools[0].names.push(NamePlan {
+            question: question.clone(),
+            at: 0,
+            id: None,
+            server_name: None,
+            weight: 1,
+            max_in_flight: 0,
+            backup: false,
+            found: Arc::clone(&found),
+        });
+        let registry = Arc::new(Registry::new(1, 0));
+        let snapshot = Snapshot::assemble(Arc::new(plan), &registry, 1);
+        let text = serde_json::to_string(&State::of(&snapshot, None)).unwrap();
+        let state: State = serde_json::from_str(&text).unwrap();
+        assert_eq!(state.last_good().get(&question), Some(found));
+    }
+
+    #[test]
     fn of_an_older_version_that_says_nothing_all_is_as_at_a_start() {
         let state: State = serde_json::from_str("{}").unwrap();
         assert_eq!(state, State::default());
         assert!(state.sticky_secret().is_none());
+        assert!(state.last_good().is_empty());
         assert!(state.recall(&plan(SHOP), &Registry::new(1, 0)).is_empty());
     }
 }

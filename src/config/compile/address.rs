@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backend::Address;
-use crate::config::outside::is_name;
+use crate::config::outside::question;
 use crate::plan::listener::ListenAddress;
+use crate::plan::names::Question;
 
 /// What stands as the address of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BackendAddress {
-    /// `name:port`, to be resolved.
-    Name,
+    /// `name:port` or `srv:name`, whose addresses come and go.
+    Name(Question),
     /// An address.
     Known(Address),
 }
@@ -30,6 +31,8 @@ pub(super) enum AddressError {
     NoPort,
     #[error("the port is not a number from 1 to 65535")]
     Port,
+    #[error("this is not the name of a service")]
+    Service,
     #[error("the path of the socket is empty")]
     NoSocket,
     #[error(
@@ -54,9 +57,12 @@ impl AddressError {
             (Self::NoPort | Self::Port, Example::Listener) => {
                 "add the port, such as \"0.0.0.0:8080\""
             }
+            (Self::Service, _) => {
+                "such as \"srv:_http._tcp.shop.internal\", without a port: it is in the record"
+            }
             (Self::NoSocket | Self::SocketTooLong, _) => "such as \"unix:/run/shop.sock\"",
             (Self::Empty | Self::Other, Example::Backend) => {
-                "an address is \"127.0.0.1:8080\", \"[::1]:8080\", \"name:8080\" or \"unix:/path\""
+                "an address is \"127.0.0.1:8080\", \"[::1]:8080\", \"name:8080\", \"srv:name\" or \"unix:/path\""
             }
             (Self::Empty | Self::Other, Example::Listener) => {
                 "an address is \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\"; 0.0.0.0 and [::] stand for all of the machine"
@@ -89,8 +95,11 @@ pub(super) fn backend(text: &str, folder: &Path) -> Result<BackendAddress, Addre
         return socket(path, folder)
             .map(|path| BackendAddress::Known(Address::Unix(Arc::from(path))));
     }
-    if is_name(text) {
-        return Ok(BackendAddress::Name);
+    if let Some(question) = question(text) {
+        return Ok(BackendAddress::Name(question));
+    }
+    if text.starts_with("srv:") {
+        return Err(AddressError::Service);
     }
     let address: SocketAddr = text.parse().map_err(|_| diagnose(text))?;
     match (address.ip().is_unspecified(), address.port()) {
@@ -141,12 +150,19 @@ mod tests {
         let known = |text: &str| {
             backend(text, folder).map(|address| match address {
                 BackendAddress::Known(address) => address.to_string(),
-                BackendAddress::Name => "a name".to_owned(),
+                BackendAddress::Name(question) => format!("{question:?}"),
             })
         };
         assert_eq!(known("127.0.0.1:80").as_deref(), Ok("127.0.0.1:80"));
         assert_eq!(known("[::1]:80").as_deref(), Ok("[::1]:80"));
-        assert_eq!(known("shop.internal:80").as_deref(), Ok("a name"));
+        assert_eq!(
+            known("Shop.internal:80").as_deref(),
+            Ok("Host { name: \"shop.internal\", port: 80 }")
+        );
+        assert_eq!(
+            known("srv:_http._tcp.shop").as_deref(),
+            Ok("Service(\"_http._tcp.shop\")")
+        );
         assert_eq!(known("unix:/run/a.sock").as_deref(), Ok("unix:/run/a.sock"));
         assert_eq!(known("unix:a.sock").as_deref(), Ok("unix:conf/a.sock"));
         for (text, error) in [
@@ -164,6 +180,8 @@ mod tests {
             ("0.0.0.0:80", AddressError::Nowhere),
             ("[::]:80", AddressError::Nowhere),
             ("unix:", AddressError::NoSocket),
+            ("srv:", AddressError::Service),
+            ("srv:_http._tcp.shop:80", AddressError::Service),
         ] {
             assert_eq!(backend(text, folder), Err(error), "{text}");
         }

@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
 //! [`process`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
-//! [`page`], [`pool`] with [`pool_tls`], [`sticky`], [`health`]; here what goes over all files: names and addresses that
+//! [`page`], [`pool`] with [`name`] and [`pool_tls`], [`sticky`], [`health`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
 //! Deliberately absent: files, clocks, the network (`outside` was there before).
@@ -18,6 +18,7 @@ mod fields;
 mod health;
 mod limits;
 mod listener;
+mod name;
 mod outlier;
 mod page;
 mod pool;
@@ -41,7 +42,7 @@ use super::raw::loose::{Field, Named, Shape};
 use super::raw::{self, File};
 use super::read::Read;
 use crate::plan::listener::ListenAddress;
-use crate::plan::{Admin, Listener, Plan, Pool};
+use crate::plan::{Admin, Dns, Listener, Plan, Pool};
 use action::Pools;
 use scope::{Given, Scope};
 
@@ -74,7 +75,10 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         &listeners,
         admin_table.as_ref().zip(admin.as_ref()),
     );
-    let pools = compile_pools(&pool_tables, outside);
+    let pools: Vec<Pool> = pool_tables
+        .iter()
+        .map(|(name, given)| pool::pool(name, given, outside))
+        .collect();
     let mut lead_to = Pools::new(&pool_names, &pools);
     let route_tables: Vec<_> = roots
         .iter()
@@ -97,10 +101,24 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         ),
         admin,
         log: process::log(single("log", &roots, |raw| &raw.log).as_ref()),
+        dns: process::dns(single("dns", &roots, |raw| &raw.dns).as_ref()),
         listeners: listeners.into_iter().flatten().map(Arc::new).collect(),
         routes,
         pools,
     }
+}
+
+/// How names are asked for: needed before all else can be compiled. Its problems are reported then.
+pub(super) fn dns(read: &Read, scratch: &Collector) -> Dns {
+    let roots: Vec<Root<'_>> = read
+        .documents
+        .iter()
+        .map(|document| Root {
+            raw: &document.raw,
+            scope: Scope::root(scratch, document),
+        })
+        .collect();
+    process::dns(single("dns", &roots, |raw| &raw.dns).as_ref())
 }
 
 /// One file.
@@ -276,31 +294,6 @@ fn collide_tcp(one: SocketAddr, other: SocketAddr) -> bool {
         && one.port() != 0
         && one.is_ipv4() == other.is_ipv4()
         && (wildcard || one.ip() == other.ip())
-}
-
-fn compile_pools(tables: &Tables<'_, raw::pool::Pool>, outside: &Outside) -> Vec<Pool> {
-    let mut names = Vec::new();
-    let pools = tables
-        .iter()
-        .map(|(name, given)| pool::pool(name, given, outside, &mut names))
-        .collect();
-    if let Some(first) = names.first() {
-        let what = match names.len() {
-            1 => format!(
-                "{} is resolved when the configuration is loaded or reloaded, not in between",
-                first.value
-            ),
-            count => format!(
-                "{} and {} more are resolved when the configuration is loaded or reloaded, not in between",
-                first.value,
-                count - 1
-            ),
-        };
-        first.report(
-            Finding::warning(what).help("reload when the addresses behind the name change"),
-        );
-    }
-    pools
 }
 
 /// Whether a route needs no pool.

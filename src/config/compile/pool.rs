@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::address::{self, BackendAddress, Example};
 use super::health;
 use super::limits;
+use super::name;
 use super::outlier;
 use super::pool_tls::{self, ServerNames};
 use super::retry;
@@ -14,20 +15,17 @@ use super::sticky::sticky;
 use crate::backend::Address;
 use crate::config::outside::Outside;
 use crate::config::problem::{Finding, Mark};
+use crate::config::raw::loose::List;
 use crate::config::raw::pool as raw;
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
+use crate::plan::names::{self, NamePlan, Question};
 use crate::plan::pool::{BackendPlan, PoolTimeouts, RequestStyle};
 use crate::strategy::{PanicThreshold, Spec};
 
-/// Compiles a pool. `names` gets the places of names that were resolved.
-pub(super) fn pool<'a>(
-    name: &str,
-    given: &Given<'a, raw::Pool>,
-    outside: &Outside,
-    names: &mut Vec<Given<'a, String>>,
-) -> Pool {
+/// Compiles a pool.
+pub(super) fn pool(name: &str, given: &Given<'_, raw::Pool>, outside: &Outside) -> Pool {
     let Given { value, scope, .. } = given;
     let tls = scope.get("tls", &value.tls);
     let strategy = strategy(given);
@@ -38,13 +36,14 @@ pub(super) fn pool<'a>(
         server_names,
         max_in_flight: limits::per_backend(limits.as_ref()),
     };
-    let backends = backends(name, given, defaults, outside, names);
+    let (backends, names) = backends(name, given, defaults, outside);
     let bounds = limits::limits(limits.as_ref());
     limits::check(limits.as_ref(), bounds, &backends);
     Pool {
         name: Arc::from(name),
         strategy,
         backends,
+        names,
         limits: bounds,
         sticky: scope
             .get("sticky", &value.sticky)
@@ -150,20 +149,20 @@ fn hash(given: &Given<'_, raw::Pool>, strategy: &str) -> (u8, u8) {
     )
 }
 
+/// The backends of a pool, and those of its entries that are names.
 fn backends<'a>(
     pool: &str,
     given: &Given<'a, raw::Pool>,
     defaults: Defaults,
     outside: &Outside,
-    names: &mut Vec<Given<'a, String>>,
-) -> Vec<BackendPlan> {
+) -> (Vec<BackendPlan>, Vec<NamePlan>) {
     let list = given.scope.get("backends", &given.value.backends);
     let Some(list) = list else {
         if given.value.backends.is_none() {
             let finding = Finding::error(format!("the pool `{pool}` has no backends"));
             given.report(finding.help("add backends = [{ address = \"127.0.0.1:9001\" }]"));
         }
-        return Vec::new();
+        return Default::default();
     };
     if list.value.is_empty() {
         let finding = Finding::error(format!("the pool `{pool}` is empty"));
@@ -173,53 +172,37 @@ fn backends<'a>(
     }
     let mut gathered = Gathered {
         plans: Vec::new(),
+        named: Vec::new(),
         addresses: HashMap::new(),
         ids: HashMap::new(),
         defaults,
     };
     for backend in list.elements() {
-        gathered.add(&backend, outside, names);
+        gathered.add(&backend);
     }
-    let plans = gathered.plans;
-    if !plans.is_empty()
-        && plans.len() >= list.value.len()
-        && plans.iter().all(|plan| plan.weight == 0)
-    {
-        let finding = Finding::error(format!("all backends of the pool `{pool}` have weight 0"));
-        list.report(
-            finding.help("weight 0 keeps new requests away: leave at least one that takes them"),
-        );
-    }
-    if !plans.is_empty() && plans.len() >= list.value.len() && plans.iter().all(|plan| plan.backup)
-    {
-        let finding = Finding::error(format!("all backends of the pool `{pool}` are backups"));
-        list.report(finding.help(
-            "a backup is for when the others are not well: leave `backup` out of at least one",
-        ));
-    }
-    plans
+    gathered.check(pool, &list);
+    let named = name::find(gathered.named, &gathered.addresses, outside);
+    (names::expand(&gathered.plans, &named), named)
 }
 
-/// The backends of a pool so far.
+/// The entries of a pool so far.
 struct Gathered<'a> {
     plans: Vec<BackendPlan>,
+    named: Vec<(NamePlan, Given<'a, String>)>,
     addresses: HashMap<Address, Mark<'a>>,
     ids: HashMap<Arc<str>, Mark<'a>>,
     defaults: Defaults,
 }
 
 impl<'a> Gathered<'a> {
-    fn add(
-        &mut self,
-        given: &Given<'a, raw::Backend>,
-        outside: &Outside,
-        names: &mut Vec<Given<'a, String>>,
-    ) {
+    fn add(&mut self, given: &Given<'a, raw::Backend>) {
         let Given { value, scope, .. } = given;
-        let weight = scope.integer("weight", &value.weight, raw::WEIGHT, 0..=raw::WEIGHT_MOST);
-        let max_in_flight = self.defaults.in_flight_of(given);
-        let id = scope.get("id", &value.id).filter(is_good_id);
-        let backup = is_backup(given);
+        let common = Common {
+            weight: scope.integer("weight", &value.weight, raw::WEIGHT, 0..=raw::WEIGHT_MOST),
+            max_in_flight: self.defaults.in_flight_of(given),
+            id: scope.get("id", &value.id).filter(is_good_id),
+            backup: is_backup(given),
+        };
         let Some(written) = scope.get("address", &value.address) else {
             if value.address.is_none() {
                 let finding = Finding::error("the backend has no address");
@@ -227,56 +210,107 @@ impl<'a> Gathered<'a> {
             }
             return;
         };
-        let addresses = addresses(&written, outside, names);
-        let several = addresses.len() > 1;
-        for address in addresses {
-            if let Some(first) = self.addresses.get(&address) {
-                report_twice(&written, &address, first);
-                continue;
+        match address(&written) {
+            Some(BackendAddress::Known(address)) => self.add_own(address, common, &written),
+            Some(BackendAddress::Name(question)) => {
+                name::refuse_weight(&question, given);
+                self.add_name(question, common, written);
             }
-            // What hash and cookie know it by. A name with several addresses needs an id for each of them.
-            let id_text = match (&id, several) {
-                (Some(id), false) => id.value.clone(),
-                (Some(id), true) => format!("{}@{address}", id.value),
-                (None, false) => written.value.clone(),
-                (None, true) => address.to_string(),
-            };
-            let id_text: Arc<str> = Arc::from(id_text);
-            let mark = id.as_ref().map_or_else(|| written.mark(), Given::mark);
-            if let Some(first) = self.ids.get(&id_text) {
-                let finding =
-                    Finding::error(format!("two backends of this pool have the id `{id_text}`"));
-                id.as_ref()
-                    .unwrap_or(&written)
-                    .report(finding.also(first, "the first one"));
-            }
-            self.ids.insert(Arc::clone(&id_text), mark);
-            self.addresses.insert(address.clone(), written.mark());
-            let server_name = self.defaults.server_names.as_ref();
-            let server_name =
-                server_name.and_then(|names| pool_tls::server_name(names, &written, &address));
-            self.plans.push(BackendPlan {
-                address,
-                server_name,
-                id: id_text,
-                weight,
-                max_in_flight,
-                backup,
-            });
+            None => {}
+        }
+    }
+
+    fn add_own(&mut self, address: Address, common: Common<'a>, written: &Given<'a, String>) {
+        if let Some(first) = self.addresses.get(&address) {
+            report_twice(written, &address.to_string(), first);
+            return;
+        }
+        self.addresses.insert(address.clone(), written.mark());
+        let names = self.defaults.server_names.as_ref();
+        let server_name = names.and_then(|names| pool_tls::server_name(names, written, &address));
+        let id = self.take_id(common.id.as_ref().unwrap_or(written));
+        self.plans.push(BackendPlan {
+            address,
+            server_name,
+            id,
+            name: None,
+            weight: common.weight,
+            max_in_flight: common.max_in_flight,
+            backup: common.backup,
+        });
+    }
+
+    fn add_name(&mut self, question: Question, common: Common<'a>, written: Given<'a, String>) {
+        let mut named = self.named.iter();
+        if let Some((_, first)) = named.find(|(plan, _)| plan.question == question) {
+            report_twice(&written, &question.to_string(), &first.mark());
+            return;
+        }
+        let names = self.defaults.server_names.as_ref();
+        let server_name = names.and_then(|names| name::server_name(names, &question, &written));
+        let plan = NamePlan {
+            question,
+            at: self.plans.len(),
+            id: common.id.as_ref().map(|id| self.take_id(id)),
+            server_name,
+            weight: common.weight,
+            max_in_flight: common.max_in_flight,
+            backup: common.backup,
+            found: Arc::default(),
+        };
+        self.named.push((plan, written));
+    }
+
+    /// What hash and cookie know an entry by; one that another has already is reported.
+    fn take_id(&mut self, given: &Given<'a, String>) -> Arc<str> {
+        let id: Arc<str> = Arc::from(given.value.as_str());
+        if let Some(first) = self.ids.get(&id) {
+            let finding = Finding::error(format!("two backends of this pool have the id `{id}`"));
+            given.report(finding.also(first, "the first one"));
+        }
+        self.ids.insert(Arc::clone(&id), given.mark());
+        id
+    }
+
+    /// What all entries together must not be.
+    fn check(&self, pool: &str, list: &Given<'a, List<raw::Backend>>) {
+        let count = self.plans.len() + self.named.len();
+        // What did not compile is passed over.
+        if count == 0 || count < list.value.len() {
+            return;
+        }
+        let named = || self.named.iter().map(|(plan, _)| plan);
+        let has_weight =
+            self.plans.iter().any(|plan| plan.weight > 0) || named().any(|plan| plan.weight > 0);
+        if !has_weight {
+            let finding =
+                Finding::error(format!("all backends of the pool `{pool}` have weight 0"));
+            list.report(
+                finding
+                    .help("weight 0 keeps new requests away: leave at least one that takes them"),
+            );
+        }
+        if self.plans.iter().all(|plan| plan.backup) && named().all(|plan| plan.backup) {
+            let finding = Finding::error(format!("all backends of the pool `{pool}` are backups"));
+            list.report(finding.help(
+                "a backup is for when the others are not well: leave `backup` out of at least one",
+            ));
         }
     }
 }
 
-/// Says that an address stands in the pool already.
-fn report_twice<'a>(written: &Given<'a, String>, address: &Address, first: &Mark<'a>) {
-    let what = match address.to_string() {
-        same if same == *written.value => format!("the backend {same} stands in this pool twice"),
-        other => format!(
-            "{} is {other}, which stands in this pool already",
-            written.value
-        ),
-    };
-    let finding = Finding::error(what).help("give one of them a higher weight instead");
+/// What an entry says beside its address.
+struct Common<'a> {
+    weight: u32,
+    max_in_flight: u32,
+    id: Option<Given<'a, String>>,
+    backup: bool,
+}
+
+/// Says that an address or a name stands in the pool already.
+fn report_twice<'a>(written: &Given<'a, String>, what: &str, first: &Mark<'a>) {
+    let finding = Finding::error(format!("the backend {what} stands in this pool twice"));
+    let finding = finding.help("give one of them a higher weight instead");
     written.report(finding.also(first, "the first one"));
 }
 
@@ -295,30 +329,13 @@ fn is_good_id(id: &Given<'_, String>) -> bool {
     good
 }
 
-/// The address, or the several ones of a name; none if there is a problem with it.
-fn addresses<'a>(
-    written: &Given<'a, String>,
-    outside: &Outside,
-    names: &mut Vec<Given<'a, String>>,
-) -> Vec<Address> {
-    match address::backend(written.value, written.scope.folder()) {
-        Ok(BackendAddress::Known(address)) => vec![address],
-        Ok(BackendAddress::Name) => {
-            names.push(written.clone());
-            match outside.names.get(written.value) {
-                Some(Ok(addresses)) => addresses.iter().copied().map(Address::Tcp).collect(),
-                Some(Err(error)) => {
-                    written.report(Finding::error(format!("{}: {error}", written.value)));
-                    Vec::new()
-                }
-                None => Vec::new(),
-            }
-        }
-        Err(error) => {
+fn address(written: &Given<'_, String>) -> Option<BackendAddress> {
+    let address = address::backend(written.value, written.scope.folder());
+    address
+        .map_err(|error| {
             written.report(Finding::error(error.to_string()).help(error.help(Example::Backend)));
-            Vec::new()
-        }
-    }
+        })
+        .ok()
 }
 
 fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {

@@ -206,11 +206,14 @@ pub(super) fn server_name(
     if let ServerNames::Given(name) = names {
         return Some(name.clone());
     }
-    let host = written.value.rsplit_once(':').map(|(host, _)| host);
-    if written.value.parse() == Ok(*address) {
-        return Some(ServerName::from(address.ip()));
-    }
-    let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
+    Some(ServerName::from(address.ip()))
+}
+
+/// What the certificates of a host's backends have to be good for.
+pub(super) fn name_of_host(host: &str, written: &Given<'_, String>) -> Option<ServerName<'static>> {
+    // Certificates know of no dot at the end.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let name = ServerName::try_from(host.to_owned()).ok();
     if name.is_none() {
         let finding = Finding::error(format!("no certificate is good for {:?}", written.value));
         written.report(finding.help("say `server_name` in the `tls` of the pool"));

@@ -1,4 +1,6 @@
-//! `[server]`, `[admin]` and `[log]`.
+//! `[server]`, `[admin]`, `[log]` and `[dns]`.
+
+use std::net::{IpAddr, SocketAddr};
 
 use super::address::{self, Example};
 use super::scope::{Given, Scope, Zero};
@@ -8,7 +10,7 @@ use crate::config::raw::process as raw;
 use crate::config::secret::SecretSource;
 use crate::plan::listener::ListenAddress;
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
-use crate::plan::{Admin, AdminToken, Log, Server};
+use crate::plan::{Admin, AdminToken, Dns, Log, Server};
 
 pub(super) fn server(given: Option<&Given<'_, raw::Server>>, cores: usize) -> Server {
     let Some(Given { value, scope, .. }) = given else {
@@ -74,6 +76,63 @@ pub(super) fn admin(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<
         return None;
     }
     Some(Admin { address, token })
+}
+
+pub(super) fn dns(given: Option<&Given<'_, raw::Dns>>) -> Dns {
+    let default = Dns::default();
+    let Some(Given { value, scope, .. }) = given else {
+        return default;
+    };
+    let min_ttl = scope.duration("min_ttl", &value.min_ttl, default.min_ttl, Zero::Refused);
+    let max_ttl = scope.get("max_ttl", &value.max_ttl);
+    let longest = scope.duration("max_ttl", &value.max_ttl, default.max_ttl, Zero::Refused);
+    if let Some(written) = max_ttl
+        && longest < min_ttl
+    {
+        written.report(Finding::error("`max_ttl` is shorter than `min_ttl`"));
+    }
+    let servers = scope.get("servers", &value.servers);
+    let servers = servers.map_or_else(Vec::new, |list| {
+        if list.value.is_empty() {
+            let finding = Finding::error("there is no name server to ask");
+            list.report(finding.help("leave `servers` out to ask those of /etc/resolv.conf"));
+        }
+        list.elements().iter().filter_map(name_server).collect()
+    });
+    Dns {
+        servers,
+        timeout: scope.duration("timeout", &value.timeout, default.timeout, Zero::Refused),
+        min_ttl,
+        max_ttl: longest.max(min_ttl),
+        max_addresses: scope.integer(
+            "max_addresses",
+            &value.max_addresses,
+            default.max_addresses,
+            1..=raw::ADDRESSES_MOST,
+        ),
+        required: scope
+            .get("required", &value.required)
+            .map_or(default.required, |written| *written.value),
+    }
+}
+
+/// `10.0.0.53`, or with another port than 53 `10.0.0.53:5353`.
+fn name_server(given: &Given<'_, String>) -> Option<SocketAddr> {
+    let text = given.value.as_str();
+    let ip = text.trim_start_matches('[').trim_end_matches(']').parse();
+    let address = text
+        .parse()
+        .or_else(|_| ip.map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    match address {
+        Ok(address) if !address.ip().is_unspecified() && address.port() != 0 => Some(address),
+        _ => {
+            let finding = Finding::error(format!("{text:?} is not the address of a name server"));
+            given.report(finding.help(
+                "such as \"10.0.0.53\" or \"[::1]:5353\": it is needed before names mean anything",
+            ));
+            None
+        }
+    }
 }
 
 fn token(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<AdminToken> {

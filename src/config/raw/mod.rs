@@ -5,7 +5,7 @@
 //! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
-//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log), [`listener`], [`route`], [`action`],
+//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log, dns), [`listener`], [`route`], [`action`],
 //! [`pool`], and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
@@ -30,6 +30,7 @@ pub(crate) struct File {
     pub(crate) server: Field<process::Server>,
     pub(crate) admin: Field<process::Admin>,
     pub(crate) log: Field<process::Log>,
+    pub(crate) dns: Field<process::Dns>,
     pub(crate) listeners: Field<Named<listener::Listener>>,
     pub(crate) routes: Field<List<route::Route>>,
     pub(crate) pools: Field<Named<pool::Pool>>,
@@ -82,6 +83,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["admin"] => fields_of::<process::Admin>(),
         ["log"] => fields_of::<process::Log>(),
         ["log", "access"] => fields_of::<process::Access>(),
+        ["dns"] => fields_of::<process::Dns>(),
         ["listeners", _] => fields_of::<listener::Listener>(),
         ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
         ["listeners", _, "tls", "certificates", _] => fields_of::<listener::Certificate>(),
@@ -145,13 +147,14 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 25] = [
+        let tables: [&[&str]; 26] = [
             &[],
             &["server"],
             &["server", "shutdown"],
             &["admin"],
             &["log"],
             &["log", "access"],
+            &["dns"],
             &["listeners", "*"],
             &["listeners", "*", "tls"],
             &["listeners", "*", "tls", "certificates", "*"],

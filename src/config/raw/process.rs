@@ -1,10 +1,10 @@
-//! `[server]`, `[admin]` and `[log]` as written.
+//! `[server]`, `[admin]`, `[log]` and `[dns]` as written.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::loose::{Field, tables};
+use super::loose::{Field, List, tables};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -41,11 +41,25 @@ pub(crate) struct Access {
     pub(crate) format: Field<String>,
 }
 
-tables!(Server, Shutdown, Admin, Log, Access,);
+/// How names of backends are asked for; what holds by default says `plan::Dns`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Dns {
+    pub(crate) servers: Field<List<String>>,
+    pub(crate) timeout: Field<String>,
+    pub(crate) min_ttl: Field<String>,
+    pub(crate) max_ttl: Field<String>,
+    pub(crate) max_addresses: Field<i64>,
+    pub(crate) required: Field<bool>,
+}
+
+tables!(Server, Shutdown, Admin, Log, Access, Dns,);
 
 /// Nobody in front needs to notice: whoever has such a somebody knows how long that takes, and sets it.
 pub(crate) const SHUTDOWN_DELAY: Duration = Duration::ZERO;
 /// What process managers commonly wait between asking and killing, and as long as a response may take.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+/// All of them would be connected to and checked.
+pub(crate) const ADDRESSES_MOST: i64 = 10_000;
 /// More than any machine has cores: a typing error.
 pub(crate) const WORKERS_MOST: i64 = 1024;

@@ -6,7 +6,7 @@
 //! *What enters*: two plans. *What leaves*: the changes, in the order of the tables.
 //!
 //! In reading order: here what a change is and how things are paired; then a file for each table: `process` (server,
-//! admin, log), `listener`, `route` with `action`, `pool`.
+//! admin, log, dns), `listener`, `route` with `action`, `pool`.
 //!
 //! Deliberately absent: what to do about a change. A reload assembles the new plan whole, whatever has changed.
 
@@ -44,6 +44,8 @@ pub struct Change {
 pub enum Subject {
     /// The admin listener.
     Admin,
+    /// How names are asked for.
+    Dns,
     /// The listener of this name.
     Listener(Arc<str>),
     /// Logs.
@@ -65,6 +67,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<Change> {
     process::server(&old.server, &new.server, &mut changes);
     process::admin(old.admin.as_ref(), new.admin.as_ref(), &mut changes);
     process::log(&old.log, &new.log, &mut changes);
+    process::dns(&old.dns, &new.dns, &mut changes);
     listener::listeners(&old.listeners, &new.listeners, &mut changes);
     route::routes(old, new, &mut changes);
     pool::pools(&old.pools, &new.pools, &mut changes);
@@ -86,6 +89,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admin => f.write_str("admin"),
+            Self::Dns => f.write_str("dns"),
             Self::Listener(name) => write!(f, "listener {name}"),
             Self::Log => f.write_str("log"),
             Self::Pool(name) => write!(f, "pool {name}"),

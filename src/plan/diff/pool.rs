@@ -37,6 +37,14 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
             Pair::Both(old, new) => backend(old, new, lines),
         }
     }
+    for (_, pair) in matched(&old.names, &new.names, |name| &name.question) {
+        match pair {
+            Pair::Added(new) => lines.say(format!("name {} added", new.question)),
+            Pair::Removed(old) => lines.say(format!("name {} removed", old.question)),
+            // What it makes of its addresses is said of these.
+            Pair::Both(..) => {}
+        }
+    }
     sticky(old.sticky.as_ref(), new.sticky.as_ref(), lines);
     let (
         PoolTimeouts {
@@ -181,6 +189,7 @@ fn backend(old: &BackendPlan, new: &BackendPlan, lines: &mut Lines<'_>) {
         backup,
         server_name,
         max_in_flight,
+        name: _,
     } = old;
     lines.compare(
         &format!("backup of {address}"),

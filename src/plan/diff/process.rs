@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Change, Lines, Subject};
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level};
-use crate::plan::{Admin, Log, Server};
+use crate::plan::{Admin, Dns, Log, Server};
 
 pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
     let mut lines = Lines {
@@ -43,6 +43,40 @@ pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<
             }
         }
     }
+}
+
+pub(super) fn dns(old: &Dns, new: &Dns, changes: &mut Vec<Change>) {
+    let mut lines = Lines {
+        subject: Subject::Dns,
+        changes,
+    };
+    let Dns {
+        servers,
+        timeout,
+        min_ttl,
+        max_ttl,
+        max_addresses,
+        required,
+    } = old;
+    lines.compare("servers", servers, &new.servers, |servers| {
+        if servers.is_empty() {
+            return "those of the system".to_owned();
+        }
+        let shown: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        shown.join(", ")
+    });
+    lines.durations([
+        ("timeout", *timeout, new.timeout),
+        ("min_ttl", *min_ttl, new.min_ttl),
+        ("max_ttl", *max_ttl, new.max_ttl),
+    ]);
+    lines.compare(
+        "max_addresses",
+        max_addresses,
+        &new.max_addresses,
+        usize::to_string,
+    );
+    lines.compare("required", required, &new.required, bool::to_string);
 }
 
 pub(super) fn log(old: &Log, new: &Log, changes: &mut Vec<Change>) {

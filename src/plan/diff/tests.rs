@@ -17,7 +17,7 @@ use crate::plan::pool::{
 };
 use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
 use crate::plan::template::{Encoding, Place, Template};
-use crate::plan::{Action, Admin, AdminToken, Edits, Listener, Log, Pool, Route, Server};
+use crate::plan::{Action, Admin, AdminToken, Dns, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
 use crate::strategy::{PanicThreshold, SameSite, Spec, StickyKey, StickySpec};
 
@@ -41,6 +41,7 @@ fn plan() -> Plan {
                 format: AccessFormat::Json,
             },
         },
+        dns: Dns::default(),
         listeners: vec![Arc::new(web("web", "0.0.0.0:80"))],
         routes: vec![to("all", "/", 0), to("pay", "/checkout", 0)],
         pools: vec![shop()],
@@ -103,6 +104,7 @@ fn shop() -> Pool {
         strategy: Spec::RoundRobin,
         sticky: None,
         backends: vec![member(9001, 1), member(9002, 2)],
+        names: Vec::new(),
         timeouts: PoolTimeouts {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(30),
@@ -147,6 +149,7 @@ fn member(port: u16, weight: u32) -> BackendPlan {
         max_in_flight: 0,
         backup: false,
         server_name: None,
+        name: None,
     }
 }
 

@@ -315,6 +315,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
                 format: AccessFormat::Json,
             },
         },
+        dns: crate::plan::Dns::default(),
         listeners: vec![Arc::new(listener())],
         routes: vec![route],
         pools: vec![shop(backends, sticky, retry)],
@@ -329,12 +330,14 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
         max_in_flight: 0,
         backup: false,
         server_name: None,
+        name: None,
     });
     Pool {
         name: "shop".into(),
         strategy: Spec::RoundRobin,
         sticky,
         backends: backends.collect(),
+        names: Vec::new(),
         timeouts: PoolTimeouts {
             connect: Duration::from_secs(1),
             response: RESPONSE,

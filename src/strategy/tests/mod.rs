@@ -40,6 +40,7 @@ fn member(number: u32, id: &str, weight: u32) -> Member {
         address: Address::Tcp((std::net::Ipv4Addr::from_bits(number), 80).into()),
     };
     Member {
+        name: None,
         configured: weight,
         backend: Backend::new(key, number, Arc::new(BackendMeters::new(1))),
         id: id.into(),

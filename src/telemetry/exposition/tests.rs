@@ -114,6 +114,10 @@ fn full_scrape() -> Scrape {
         metrics::gauge!(names::CONFIG_GENERATION.name).set(1.0);
         metrics::gauge!(names::CONFIG_GENERATIONS_ALIVE.name).set(1.0);
         metrics::gauge!(names::CONFIG_LAST_RELOAD_SUCCESS.name).set(1_795_000_000.5);
+        let name = "shop.internal:80";
+        metrics::gauge!(names::DNS_ADDRESSES.name, "name" => name).set(1.0);
+        metrics::gauge!(names::DNS_LAST_ANSWER.name, "name" => name).set(1_795_000_000.5);
+        metrics::counter!(names::DNS_LOOKUPS.name, "name" => name, "result" => "ok").increment(1);
     });
     facade.expose(&mut scrape);
     scrape.process();

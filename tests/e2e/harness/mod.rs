@@ -11,7 +11,7 @@
 //! ```
 //!
 //! In reading order: [`balancer`] the program, [`origin`] a backend that can misbehave, [`servers`]
-//! backends that are not ours, [`client`] a strict client, [`wire`] HTTP/1.1 as both of them read it, [`load`]
+//! backends that are not ours, [`name_server`] what their names mean, [`client`] a strict client, [`wire`] HTTP/1.1 as both of them read it, [`load`]
 //! many connections that are busy, with [`errand`] what they ask for, [`crowd`] many that are not, [`vitals`] what
 //! the kernel says of the program, [`wait`] waiting with a deadline.
 //!
@@ -28,6 +28,7 @@ mod client;
 mod crowd;
 mod errand;
 mod load;
+mod name_server;
 mod origin;
 mod servers;
 mod vitals;
@@ -41,6 +42,7 @@ pub(crate) use balancer::{Balancer, binary, command, pool, program};
 pub(crate) use client::{Client, ClientError, Ending, Request, Response, read_response, reset};
 pub(crate) use crowd::Crowd;
 pub(crate) use load::{Load, LoadOrigin, Tally, raise_limit};
+pub(crate) use name_server::{Data, NameServer, Says};
 pub(crate) use origin::{Behaviour, Origin, Received};
 pub(crate) use servers::{Place, Server, has_ipv6, is_full_drill, is_installed, two_of_each};
 pub(crate) use vitals::{A_WHILE, Vitals};

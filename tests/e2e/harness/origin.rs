@@ -103,8 +103,12 @@ enum After {
 impl Origin {
     /// Starts an origin that answers this name.
     pub(crate) fn named(name: &str) -> Self {
-        let holder =
-            bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("the kernel has a free port");
+        Self::at(name, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// Starts an origin that answers this name, at this address of loopback.
+    pub(crate) fn at(name: &str, address: SocketAddr) -> Self {
+        let holder = bound(address).expect("the kernel has a free port");
         let address = holder.local_addr().expect("a bound socket has an address");
         let address = address
             .as_socket()
