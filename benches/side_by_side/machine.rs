@@ -61,24 +61,7 @@ pub(crate) fn install_missing() -> Outcome<()> {
 
 /// Date, machine and versions, as Markdown.
 pub(crate) fn describe(forecourts: &[(String, String)]) -> String {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    let count = thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut lines = vec![
-        format!(
-            "Date: {}",
-            jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")
-        ),
-        format!(
-            "Machine: {model}, {} CPUs, Linux {}",
-            count.max(cpus.matches("processor\t").count()),
-            kernel.trim()
-        ),
-    ];
+    let mut lines = describe_machine().to_vec();
     let versions = [
         ("nginx", "-v"),
         ("haproxy", "-v"),
@@ -96,6 +79,28 @@ pub(crate) fn describe(forecourts: &[(String, String)]) -> String {
     );
     lines.push(format!("Versions: {}", versions.join("; ")));
     lines.join("  \n")
+}
+
+/// Date and machine, a line each.
+pub(crate) fn describe_machine() -> [String; 2] {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let count = thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    [
+        format!(
+            "Date: {}",
+            jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")
+        ),
+        format!(
+            "Machine: {model}, {} CPUs, Linux {}",
+            count.max(cpus.matches("processor\t").count()),
+            kernel.trim()
+        ),
+    ]
 }
 
 /// The first line that a program says about itself.
