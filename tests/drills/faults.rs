@@ -49,6 +49,9 @@ pub(crate) const DRILLS: [Drill; 6] = [
 /// The backend that fails.
 const VICTIM: usize = 1;
 
+/// Retries that were due and not made.
+const DENIED: &str = "forecourt_retries_total{pool=\"shop\",outcome=\"budget\"}";
+
 /// What a proxy may not know yet when it has just happened.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -123,6 +126,10 @@ fn fault(kind: Kind, scale: Scale, mode: Mode, setup: Setup) -> Outcome<Row> {
     let back = out.map(|_| scene.wait_until_it(true, VICTIM, &load));
     load.go_on(CALM);
     let tally = load.finish()?;
+    let denied = match kind {
+        Kind::Forecourt => scene.proxy.metric(DENIED)?,
+        Kind::Nginx | Kind::Haproxy => 0.0,
+    };
 
     let late = out.map(|out| {
         let last = out.ended() + SLACK;
@@ -131,6 +138,9 @@ fn fault(kind: Kind, scale: Scale, mode: Mode, setup: Setup) -> Outcome<Row> {
     let mut row = Row::new(tally);
     row.besides.extend(out.map(|out| out.said("out")));
     row.besides.extend(back.map(|back| back.said("in again")));
+    if denied > 0.0 {
+        row = row.besides(format!("retries beyond the budget: {denied}"));
+    }
     row = match (mode, late) {
         (Mode::Slow(_), _) => row.all_answered(),
         (Mode::Hang, Some(late)) => row.none("no POST fails once it is out", late),

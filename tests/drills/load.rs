@@ -275,10 +275,10 @@ impl Answer {
                 "content-length" => answer.length = value.parse().ok(),
                 "connection" => answer.closes = value.eq_ignore_ascii_case("close"),
                 "forecourt-error" => answer.error = Some(value.to_owned()),
-                // HAProxy's own answers end with the connection.
                 _ => {}
             }
         }
+        // HAProxy's own answers have no length, and end with the connection.
         if answer.length.is_none() && answer.status != 200 {
             answer.length = Some(0);
             answer.closes = true;

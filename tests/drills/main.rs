@@ -56,12 +56,16 @@ mod vitals;
 #[path = "../e2e/harness/wait.rs"]
 mod wait;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, io, thread};
 
 use clap::Parser as _;
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
 
 use drill::{Drill, Scale};
 use options::Options;
@@ -102,7 +106,12 @@ fn conduct(options: &Options) -> Outcome<()> {
     }
     process::raise_open_files();
     // A program that was upgraded is nobody's child; so it becomes ours, and ends with us.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::process::set_child_subreaper(Some(getpid()))?;
+    let site = tempfile::Builder::new().prefix("drills-").tempdir()?;
+    // nginx's workers are another user.
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755))?;
+    tempfile::env::override_temp_dir(site.path()).map_err(|_| "the folder is set once")?;
+    end_on_signals(site.path());
     let scale = Scale {
         full: options.full,
         rate: options.rate(),
@@ -134,6 +143,41 @@ fn conduct(options: &Options) -> Outcome<()> {
     } else {
         Err(format!("not kept:\n{}", broken.join("\n")).into())
     }
+}
+
+/// On Ctrl-C, ends all that was started, removes the folder and ends the process.
+fn end_on_signals(folder: &Path) {
+    let folder = folder.to_owned();
+    thread::spawn(move || {
+        if let Err(error) = wait_for_signal() {
+            eprintln!("signals are not heard: {error}");
+            return;
+        }
+        let own = getpid();
+        let started = accounts::family(own.as_raw_pid().unsigned_abs());
+        for id in started.into_iter().filter_map(proxy::pid) {
+            if id != own {
+                let _ = kill_process(id, Signal::KILL);
+            }
+        }
+        let _ = fs::remove_dir_all(&folder);
+        std::process::exit(130);
+    });
+}
+
+fn wait_for_signal() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
 }
 
 /// One drill with one proxy. What never comes ends it as an error.

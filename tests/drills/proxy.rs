@@ -539,7 +539,8 @@ fn ask_on(mut stream: impl io::Read + io::Write, path: &str) -> Outcome<String> 
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-fn pid(number: u32) -> Option<Pid> {
+/// A process by its number.
+pub(crate) fn pid(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
