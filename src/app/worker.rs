@@ -23,7 +23,7 @@ use crate::proxy::Proxy;
 use crate::server::{ListenerKey, h1, h2};
 use crate::snapshot::{Snapshots, View};
 use crate::telemetry::{AccessLog, Cause, ListenerMeters, TlsResult, WorkerId};
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, turns_of};
 use crate::worker::{Descriptors, Worker};
 
 /// What a worker is made of.
@@ -122,7 +122,8 @@ impl Bench {
     fn new(setup: Setup) -> Self {
         let worker = Worker::new(setup.id, setup.seed);
         let log = Rc::new(RefCell::new(setup.log));
-        let upstream = Upstream::new(Rc::clone(&worker), setup.most_idle, setup.descriptors);
+        let most = (setup.most_idle, turns_of(setup.workers.len()));
+        let upstream = Upstream::new(Rc::clone(&worker), most, setup.descriptors);
         let proxy = Proxy::new(
             Rc::clone(&worker),
             setup.snapshots.reader(),

@@ -19,6 +19,8 @@ pub struct Failure {
     pub sent: bool,
     /// Whether a reused connection ended without a byte of response.
     pub stale: bool,
+    /// Whether the backend answered others while no connection came about.
+    pub lives: bool,
 }
 
 /// Whose failure it is.
@@ -50,6 +52,7 @@ impl Failure {
             cause,
             sent: false,
             stale: false,
+            lives: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl From<SendError> for Failure {
             cause: error.cause,
             sent: error.sent,
             stale: error.stale,
+            lives: error.lives,
         }
     }
 }

@@ -238,8 +238,9 @@ pub(super) fn note_failed(pool: &Pool, failure: &Failure, record: &mut Record, w
             // It takes at least so long.
             cells.heads.observe(record.took);
         }
-        // That an idle connection was closed says nothing of how it does.
-        if !failure.stale {
+        // That an idle connection was closed says nothing of how it does, nor that one more did not come about while
+        // others were answered.
+        if !failure.stale && !failure.lives {
             pool.note_failure(record.slot);
         }
     }
@@ -251,6 +252,7 @@ pub(super) fn no_answer(pool: &Pool, x: &mut Exchange) -> Failure {
         cause: Cause::Protocol,
         sent: true,
         stale: false,
+        lives: false,
     };
     note_failure(pool, &failure, x);
     failure

@@ -214,6 +214,21 @@ impl BackendMeters {
         }
         total
     }
+
+    /// Attempts that ended with an answer other than a 5xx, by all workers, as of about now.
+    pub fn answers(&self) -> u64 {
+        let classes = [
+            CodeClass::Informational,
+            CodeClass::Success,
+            CodeClass::Redirection,
+            CodeClass::ClientError,
+        ];
+        let of_one = |cells: &BackendCells| -> u64 {
+            let counts = classes.map(|class| cells.requests[class.index()].get());
+            counts.iter().sum()
+        };
+        self.workers.iter().map(of_one).sum()
+    }
 }
 
 impl RouteMeters {

@@ -121,6 +121,7 @@ fn refused(cause: Cause) -> SendError {
         cause,
         sent: false,
         stale: false,
+        lives: false,
     }
 }
 
@@ -129,6 +130,7 @@ fn broken(cause: Cause, stale: bool) -> SendError {
         cause,
         sent: true,
         stale,
+        lives: false,
     }
 }
 

@@ -6,6 +6,7 @@
 //! the connection a reused one.
 //!
 //! In reading order: `store` (idle connections of one worker), with `habit` (how long a backend keeps them), [`connect`] (new ones), `tls` (the same with TLS),
+//! `dial` (who connects and who waits, by `turns`),
 //! `connection` (one connection and its counts), `upload` (a request's body on its way), `response` (the
 //! response's body), `recall` (responses that nobody wants after all), `h1` (an exchange), `h2` (the same over a connection that many
 //! share), [`probe`] (a check of a backend, over a connection of its own).
@@ -14,6 +15,7 @@
 
 pub mod connect;
 mod connection;
+mod dial;
 mod h1;
 mod h2;
 mod habit;
@@ -22,10 +24,10 @@ mod recall;
 mod response;
 mod store;
 mod tls;
+mod turns;
 mod upload;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -39,6 +41,10 @@ pub use h2::{H2Body, Lines};
 pub use recall::Recall;
 pub use response::H1Body;
 pub use store::Store;
+pub use turns::turns_of;
+
+use dial::Dialler;
+use turns::Turns;
 
 use crate::backend::secure::Agreed;
 use crate::backend::{Backend, Secure};
@@ -50,7 +56,7 @@ use crate::message::body::{
 use crate::message::hop_by_hop;
 use crate::plan::pool::{PoolTimeouts, Protocol};
 use crate::telemetry::Cause;
-use crate::worker::{Descriptor, Descriptors, Stream, Timer, Worker};
+use crate::worker::{Descriptors, Stream, Timer, Worker};
 
 /// Has requests answered by backends. The worker's connections are one, the tests' fake is another.
 pub trait Transport: 'static {
@@ -147,6 +153,7 @@ fn unsent(cause: Cause) -> SendError {
         cause,
         sent: false,
         stale: false,
+        lives: false,
     }
 }
 
@@ -172,6 +179,9 @@ pub struct SendError {
     /// Whether the connection was a reused one that ended without a byte of response: the backend most
     /// likely closed it before the request came.
     pub stale: bool,
+    /// Whether the backend has answered others while a connection was tried in vain: that one failed says nothing
+    /// against it then.
+    pub lives: bool,
 }
 
 /// The connections of one worker.
@@ -179,18 +189,31 @@ pub struct SendError {
 pub struct Upstream {
     worker: Rc<Worker>,
     store: Rc<Store>,
+    dialler: Dialler,
     lines: Lines,
-    descriptors: Arc<Descriptors>,
 }
 
 impl Upstream {
-    /// A worker's connections, out of `descriptors`; `most_idle` of them are kept unused at once.
-    pub fn new(worker: Rc<Worker>, most_idle: usize, descriptors: Arc<Descriptors>) -> Self {
+    /// A worker's connections, out of `descriptors`; `most_idle` of them are kept unused at once, and `turns` may be on
+    /// their way to one backend at once.
+    pub fn new(
+        worker: Rc<Worker>,
+        (most_idle, turns): (usize, usize),
+        descriptors: Arc<Descriptors>,
+    ) -> Self {
+        let turns = Turns::new(turns);
+        let kept = (Arc::clone(&descriptors), Rc::clone(&turns));
+        let store = Store::new(Rc::clone(&worker), most_idle, kept);
         Self {
-            store: Store::new(Rc::clone(&worker), most_idle, Arc::clone(&descriptors)),
+            dialler: Dialler {
+                worker: Rc::clone(&worker),
+                store: Rc::clone(&store),
+                turns,
+                descriptors,
+            },
             worker,
+            store,
             lines: Lines::default(),
-            descriptors,
         }
     }
 
@@ -206,7 +229,7 @@ impl Upstream {
 
     /// A way to the backend that is there, or a new one; and how long connecting took. One that speaks HTTP/2 is waited
     /// for if somebody else is connecting, for it will carry both.
-    async fn reach(&self, attempt: &Attempt<'_>) -> Result<(Way, Duration), Cause> {
+    async fn reach(&self, attempt: &Attempt<'_>) -> Result<(Way, Duration), SendError> {
         let begun = Instant::now();
         let line = self.lines.to(attempt.backend);
         let mut timer = None;
@@ -222,30 +245,32 @@ impl Upstream {
             {
                 return Ok((Way::Own(connection), waited(timer.as_ref(), begun)));
             }
+            if agreed == Some(Agreed::Http1) {
+                let (connection, _) = self.dialler.get(attempt).await?;
+                return Ok((Way::Own(connection), begun.elapsed()));
+            }
             let timer = timer.get_or_insert_with(|| {
                 let timer = self.worker.timer();
                 timer.set(begun + attempt.timeouts.connect);
                 timer
             });
-            let dialling = if agreed == Some(Agreed::Http1) {
-                None
-            } else if let Some(dialling) = line.dial() {
-                Some(dialling)
-            } else {
-                line.dialled(timer).await?;
+            let Some(dialling) = line.dial() else {
+                line.dialled(timer).await.map_err(unsent)?;
                 continue;
             };
-            let connected = self.new_connection(attempt, false, timer).await?;
+            let whose = (attempt.backend, attempt.secure);
+            let connected = self.dialler.dial(whose, false, timer).await;
+            let connected = connected.map_err(unsent)?;
             let timer = self.worker.timer();
             timer.set(begun + attempt.timeouts.connect);
-            let whose = (attempt.backend, attempt.secure);
-            if !attempt.is_h2(&connected.0)? {
+            if !attempt.is_h2(&connected.0).map_err(unsent)? {
                 let whose = (Arc::clone(attempt.backend), attempt.secure.cloned());
                 let connection = Connection::new(connected, whose, &self.worker, timer);
                 return Ok((Way::Own(connection), begun.elapsed()));
             }
             let keep = attempt.timeouts.idle;
-            let shared = h2::Shared::begin(connected, whose, &self.worker, keep, timer).await?;
+            let shared = h2::Shared::begin(connected, whose, &self.worker, keep, timer).await;
+            let shared = shared.map_err(unsent)?;
             line.add(&shared);
             drop(dialling);
             return Ok((Way::Shared(shared), begun.elapsed()));
@@ -260,16 +285,8 @@ impl Upstream {
         if let Some(connection) = self.idle(attempt) {
             return Ok((connection, Duration::ZERO));
         }
-        let begun = Instant::now();
-        let timer = self.worker.timer();
-        timer.set(begun + attempt.timeouts.connect);
-        let both = self
-            .new_connection(attempt, true, &timer)
-            .await
-            .map_err(unsent)?;
-        let whose = (Arc::clone(attempt.backend), attempt.secure.cloned());
-        let connection = Connection::new(both, whose, &self.worker, timer);
-        Ok((connection, begun.elapsed()))
+        // Boxed: it is not to make the futures of those that find one larger.
+        Box::pin(self.dialler.get(attempt)).await
     }
 
     /// An idle connection that will do, if there is one.
@@ -280,53 +297,6 @@ impl Upstream {
             Reuse::Recent => self.store.take_recent(whose, attempt.begun),
             Reuse::Never => None,
         }
-    }
-
-    async fn new_connection(
-        &self,
-        attempt: &Attempt<'_>,
-        only_http1: bool,
-        timer: &Timer,
-    ) -> Result<(Stream, Descriptor), Cause> {
-        let address = attempt.backend.address();
-        let descriptor = self.descriptor(timer).await?;
-        let stream = match connect::connect(address, timer).await {
-            // The whole machine is short of them, or the limit has been lowered since.
-            Err(Cause::DescriptorsExhausted) if self.store.evict_some() => {
-                connect::connect(address, timer).await?
-            }
-            result => result?,
-        };
-        let stream = match (stream, attempt.secure) {
-            (Stream::Tcp(stream), Some(secure)) => {
-                let whom = (&**attempt.backend, secure);
-                // Boxed: it is not to make the futures of those without TLS larger.
-                Box::pin(tls::handshake(stream, whom, only_http1, timer)).await?
-            }
-            (stream, _) => stream,
-        };
-        Ok((stream, descriptor))
-    }
-
-    /// A descriptor for one more connection: at once if there is one, or for idle connections that are
-    /// given up; else the next one that somebody gives back in time.
-    async fn descriptor(&self, timer: &Timer) -> Result<Descriptor, Cause> {
-        loop {
-            if let Some(descriptor) = self.descriptors.take() {
-                return Ok(descriptor);
-            }
-            if !self.store.evict_some() {
-                break;
-            }
-        }
-        let mut waiting = pin!(self.descriptors.wait());
-        poll_fn(|cx| match waiting.as_mut().poll(cx) {
-            Poll::Ready(descriptor) => Poll::Ready(Ok(descriptor)),
-            Poll::Pending => timer
-                .poll_expired(cx)
-                .map(|()| Err(Cause::DescriptorsExhausted)),
-        })
-        .await
     }
 }
 
@@ -363,7 +333,7 @@ impl Upstream {
     ) -> Sent<'c, BackendBody<'c>> {
         let (way, connecting) = match self.reach(attempt).await {
             Ok(both) => both,
-            Err(cause) => return Err((unsent(cause), body)),
+            Err(error) => return Err((error, body)),
         };
         let shared = match way {
             Way::Shared(shared) => shared,

@@ -58,7 +58,7 @@ pub async fn check(
     let probe = Probe {
         subject,
         backend,
-        upstream: Upstream::new(Rc::clone(worker), 0, Arc::clone(descriptors)),
+        upstream: Upstream::new(Rc::clone(worker), (0, 1), Arc::clone(descriptors)),
         worker,
         heard: Cell::new(false),
     };
@@ -94,7 +94,8 @@ impl Probe<'_> {
         let timer = self.worker.timer();
         timer.set(Instant::now() + self.subject.policy.timeout);
         let attempt = self.attempt();
-        let both = self.upstream.new_connection(&attempt, false, &timer).await;
+        let whose = (attempt.backend, attempt.secure);
+        let both = self.upstream.dialler.dial(whose, false, &timer).await;
         let (mut stream, descriptor) = both?;
         stream.say_goodbye();
         drop(stream);

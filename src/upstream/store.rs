@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use super::habit::Habit;
+use super::turns::Turns;
 use crate::backend::{Backend, Secure};
 use crate::worker::{Descriptors, Worker};
 
@@ -23,6 +24,7 @@ use crate::worker::{Descriptors, Worker};
 pub struct Store {
     worker: Rc<Worker>,
     descriptors: Arc<Descriptors>,
+    turns: Rc<Turns>,
     shelves: RefCell<HashMap<u32, Shelf, RandomState>>,
     count: Cell<usize>,
     most: usize,
@@ -50,10 +52,15 @@ struct Idle {
 }
 
 impl Store {
-    pub(super) fn new(worker: Rc<Worker>, most: usize, descriptors: Arc<Descriptors>) -> Rc<Self> {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        most: usize,
+        (descriptors, turns): (Arc<Descriptors>, Rc<Turns>),
+    ) -> Rc<Self> {
         Rc::new(Self {
             worker,
             descriptors,
+            turns,
             shelves: RefCell::default(),
             count: Cell::new(0),
             most: most.max(1),
@@ -111,8 +118,15 @@ impl Store {
         }
     }
 
-    /// Keeps a connection for at most `keep`, unless somebody waits for its descriptor.
+    /// Gives a connection to whoever waits for one; else keeps it for at most `keep`, unless somebody waits for its
+    /// descriptor.
     pub(super) fn put(&self, mut connection: Box<Connection>, keep: Duration) {
+        if self.turns.is_awaited() {
+            match self.turns.offer(connection) {
+                Some(unwanted) => connection = unwanted,
+                None => return,
+            }
+        }
         if self.descriptors.are_awaited() {
             return;
         }
@@ -206,7 +220,7 @@ impl Store {
 const RECENT: Duration = Duration::from_secs(1);
 
 /// Whether the backend has kept the connection open and silent.
-fn stands(connection: &mut Connection) -> bool {
+pub(super) fn stands(connection: &mut Connection) -> bool {
     connection.stream.is_quiet()
 }
 
@@ -217,9 +231,12 @@ pub(super) fn is_same(one: Option<&Arc<Secure>>, other: Option<&Arc<Secure>>) ->
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use tokio::net::UnixStream;
     use tokio::time::advance;
 
+    use super::super::turns::{Got, Ticket};
     use super::*;
     use crate::backend::{Address, BackendKey};
     use crate::telemetry::{BackendMeters, WorkerId};
@@ -238,7 +255,7 @@ mod tests {
             let descriptors = Descriptors::new(1000);
             let worker = Worker::new(WorkerId(0), 1);
             Self {
-                store: Store::new(worker, most, Arc::clone(&descriptors)),
+                store: Store::new(worker, most, (Arc::clone(&descriptors), Turns::new(8))),
                 descriptors,
             }
         }
@@ -373,6 +390,36 @@ mod tests {
         let _far = yard.keep(&other, KEEP);
         advance(KEEP / 2).await;
         assert!(yard.take(&other).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_free_goes_to_whoever_waits_longest_and_turns_are_passed_on() {
+        let (yard, one, other) = (Yard::for_most(8), backend(1), backend(2));
+        let turns = Turns::new(1);
+        let join = |backend: &Backend, takes_used| turns.join((backend, None), takes_used);
+        let poll = |ticket: &Ticket| match ticket.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(got) => Some(got),
+            Poll::Pending => None,
+        };
+        let (first, fresh, last) = (join(&one, true), join(&one, false), join(&one, true));
+        let elsewhere = join(&other, true);
+        let Some(Got::Turn(turn)) = poll(&first) else {
+            panic!("the first may connect");
+        };
+        assert!(matches!(poll(&elsewhere), Some(Got::Turn(_))));
+        assert!(poll(&fresh).is_none() && poll(&last).is_none());
+        let _far = [(); 3].map(|()| yard.keep(&one, KEEP));
+        let offer = || turns.offer(yard.take(&one).unwrap());
+        assert!(offer().is_none() && offer().is_none());
+        assert!(offer().is_some(), "the one left wants a new one");
+        // It has a turn, and takes what came first.
+        assert!(matches!(poll(&first), Some(Got::Freed(_))));
+        assert!(matches!(poll(&last), Some(Got::Freed(_))));
+        assert!(poll(&fresh).is_none());
+        drop(turn);
+        assert!(matches!(poll(&fresh), Some(Got::Turn(_))));
+        drop((first, fresh, last, elsewhere));
+        assert!(!turns.is_awaited());
     }
 
     #[tokio::test(start_paused = true)]

@@ -150,8 +150,10 @@ pub(crate) const STRATEGY: &str = "round-robin";
 pub(crate) const WEIGHT: u32 = 1;
 /// Weights are shares: beyond this they only make the sequence longer.
 pub(crate) const WEIGHT_MOST: i64 = steering::WEIGHT_MOST as i64;
-/// A backend in the same data centre answers in a millisecond; one second means that it is gone, and there is time for another.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A backend in the same data centre answers in a millisecond. But a SYN that is lost, as to a queue of connections that
+/// is full for a moment, is said again by the kernel a second later (RFC 6298): a deadline of one second would make a
+/// failure of every lost packet. What is not there after a second resend is better sought elsewhere.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 /// Longer than a shopper waits, long enough for the slowest honest report.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Near the keep-alive of common application servers; a connection closed by the backend first is noticed and replaced.

@@ -223,6 +223,7 @@ pub(super) fn not_connected(cause: Cause) -> SendError {
         cause,
         sent: false,
         stale: false,
+        lives: false,
     }
 }
 
@@ -232,6 +233,7 @@ pub(super) fn broken(cause: Cause) -> SendError {
         cause,
         sent: true,
         stale: false,
+        lives: false,
     }
 }
 
@@ -241,5 +243,6 @@ pub(super) fn stale() -> SendError {
         cause: Cause::Closed,
         sent: true,
         stale: true,
+        lives: false,
     }
 }

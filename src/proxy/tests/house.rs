@@ -169,6 +169,15 @@ impl<T: Transport> House<T> {
             .collect()
     }
 
+    /// Failures in a row, of each backend.
+    pub(super) fn failures_in_row(&self) -> Vec<u32> {
+        let snapshot = self.snapshots.load();
+        let members = snapshot.pools[0].members.all().iter();
+        members
+            .map(|member| member.backend.failures_in_row())
+            .collect()
+    }
+
     /// Requests in flight, all backends together.
     pub(super) fn in_flight(&self) -> u32 {
         let snapshot = self.snapshots.load();

@@ -10,7 +10,7 @@ use super::fake::{Act, broken, house, not_connected, retrying_house, stale};
 use super::house::{Bytes, head, retry};
 use crate::plan::pool::{Retry, RetryOn};
 use crate::telemetry::{Cause, RetryOutcome};
-use crate::upstream::Reuse;
+use crate::upstream::{Reuse, SendError};
 
 fn stale_act() -> Act {
     Act::Fail(stale())
@@ -91,6 +91,18 @@ async fn the_last_real_failure_is_told() {
     let told = two.ask(head("GET", &[]), None).await;
     assert_eq!((told.status(), told.error()), (502, Some("reset")));
     assert_eq!(two.pool().retries, retries(RetryOutcome::Failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_connection_while_others_are_answered_says_nothing_against_a_backend() {
+    let dead = not_connected(Cause::ConnectTimeout);
+    for (lives, in_row) in [(true, 0), (false, 1)] {
+        let house = house(1, [Act::Fail(SendError { lives, ..dead })]);
+        assert_eq!(house.ask(head("GET", &[]), None).await.status(), 504);
+        assert_eq!(house.failures_in_row(), [in_row]);
+        let failures = &house.backends()[0].failures;
+        assert_eq!(failures[Cause::ConnectTimeout.index()], 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

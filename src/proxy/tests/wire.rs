@@ -39,7 +39,7 @@ pub(super) async fn serve_on<B: Future<Output = ()> + 'static>(
     let listener = UnixListener::bind(&path).unwrap();
     let addresses = [Address::Unix(Arc::from(path))];
     let house = House::new(&addresses, None, |worker| {
-        Upstream::new(Rc::clone(worker), 8, Descriptors::new(64))
+        Upstream::new(Rc::clone(worker), (8, 8), Descriptors::new(64))
     });
     LocalSet::new()
         .run_until(async {

@@ -99,6 +99,7 @@ fn unsent(cause: Cause) -> SendError {
         cause,
         sent: false,
         stale: false,
+        lives: false,
     }
 }
 
@@ -144,6 +145,7 @@ impl Broken {
             cause,
             sent: self.processed,
             stale: reused && !heard && ended,
+            lives: false,
         }
     }
 }

@@ -35,6 +35,24 @@ impl Counting {
         Self { address, counts }
     }
 
+    /// One whose queue of connections has room for one or two, and that takes one off it after each `pause`.
+    pub(super) fn slow_to_accept(between: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Listening once more changes the length of the queue.
+        rustix::net::listen(&listener, 1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::clone(&counts);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let counts = Arc::clone(&shared);
+                thread::spawn(move || serve(stream, Duration::ZERO, &counts));
+                pause(between);
+            }
+        });
+        Self { address, counts }
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }

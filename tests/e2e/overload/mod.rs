@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod adaptive;
+mod burst;
 mod counting;
 mod rush;
 mod waiting;
