@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::client::{self, AdminAddress};
-use crate::admin::status::{BackendStatus, CheckStatus, Status};
+use crate::admin::status::{BackendStatus, CheckStatus, PoolStatus, Status};
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
 use crate::config;
@@ -226,6 +226,7 @@ fn table(status: &Status) -> String {
             "\npool {}  {}{sticky}{panic}",
             pool.name, pool.strategy
         );
+        out.push_str(&limits_line(pool));
         let _ = writeln!(
             out,
             "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  last check",
@@ -272,6 +273,28 @@ fn in_flight_text(backend: &BackendStatus) -> String {
         0 => backend.in_flight.to_string(),
         limit => format!("{}/{limit}", backend.in_flight),
     }
+}
+
+/// A line of what of a pool's limits is used, and what was too much; empty if there are none.
+fn limits_line(pool: &PoolStatus) -> String {
+    let limits = &pool.limits;
+    let bounded = pool.backends.iter().any(|backend| backend.limit > 0);
+    if limits.in_flight_limit == 0 && !bounded {
+        return String::new();
+    }
+    let most = match limits.in_flight_limit {
+        0 => String::new(),
+        most => format!(" of {most}"),
+    };
+    format!(
+        "  {}{most} in flight, {} of {} queued; refused: {} queue full, {} timed out, {} shed\n",
+        limits.in_flight,
+        limits.queued,
+        limits.queue_limit,
+        limits.queue_full,
+        limits.queue_timeout,
+        limits.shed
+    )
 }
 
 /// `1`, or `3 (1)` where 3 was set at run time and the configuration says 1.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use std::{env, fs};
 
 use forecourt::config::{Options, Secret, SelfSigned, load};
-use forecourt::plan::advice::advise;
 use forecourt::discovery::{Answer, Answers, LastGood, LookupError};
 use forecourt::plan::Dns;
+use forecourt::plan::advice::advise;
 use forecourt::plan::names::{Found, Question};
 
 #[test]

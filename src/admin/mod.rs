@@ -17,7 +17,7 @@ mod problem;
 mod scrape;
 mod serve;
 pub mod status;
-mod steer;
+pub(crate) mod steer;
 
 pub use instance::Instance;
 pub use serve::{AdminError, Entrance, Running, bind};

@@ -6,7 +6,7 @@ use super::instance::Instance;
 use crate::backend::{LastCheck, OperatorWord};
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
-use crate::telemetry::{Cause, CodeClass};
+use crate::telemetry::{Cause, CodeClass, QueueOutcome};
 
 /// A running instance at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +52,31 @@ pub struct PoolStatus {
     /// Whether so few backends are well that requests go to all of them.
     #[serde(default)]
     pub panic: bool,
+    /// How much at once, and what was too much.
+    #[serde(default)]
+    pub limits: LimitsStatus,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
+}
+
+/// How much at once in a pool, and what was too much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsStatus {
+    /// Requests in flight at all its backends.
+    pub in_flight: u32,
+    /// The most that may be; 0 for as many as come.
+    pub in_flight_limit: u32,
+    /// Requests that wait for a place.
+    pub queued: usize,
+    /// The most that may; 0 for none.
+    pub queue_limit: usize,
+    /// Requests that were refused for the queue was full, since it is known.
+    pub queue_full: u64,
+    /// Requests that waited in vain.
+    pub queue_timeout: u64,
+    /// Requests whose place in the queue a more important one took.
+    pub shed: u64,
 }
 
 /// A backend.
@@ -82,11 +105,14 @@ pub struct BackendStatus {
     /// What the last health check found; nothing if there was none.
     #[serde(default)]
     pub check: Option<CheckStatus>,
-    /// Requests in flight.
+    /// Requests in flight; WebSockets and other tunnels count.
     pub in_flight: u32,
     /// The most requests that may be in flight, as it holds now; 0 for no limit.
     #[serde(default)]
     pub limit: u32,
+    /// Of those in flight, WebSockets and other tunnels.
+    #[serde(default)]
+    pub streams: u32,
     /// Requests since it is known.
     pub requests: u64,
     /// Of them, those answered with 5xx.
@@ -163,7 +189,22 @@ pub(super) fn pool_status(pool: &Pool) -> PoolStatus {
         strategy: pool.strategy.name().to_owned(),
         sticky: pool.sticky.is_some(),
         panic: pool.members.are_in_panic(),
+        limits: limits(pool),
         backends: pool.members.all().iter().map(backend).collect(),
+    }
+}
+
+fn limits(pool: &Pool) -> LimitsStatus {
+    let (in_flight_limit, queue_limit) = pool.door.bounds();
+    let queue = pool.meters.total().queue;
+    LimitsStatus {
+        in_flight: pool.in_flight(),
+        in_flight_limit,
+        queued: pool.door.waiting(),
+        queue_limit,
+        queue_full: queue[QueueOutcome::Full.index()],
+        queue_timeout: queue[QueueOutcome::Timeout.index()],
+        shed: queue[QueueOutcome::Shed.index()],
     }
 }
 
@@ -185,6 +226,7 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
         limit: member.backend.most_in_flight(),
+        streams: member.backend.streams(),
         requests: total.requests.iter().sum(),
         errors: total.requests[CodeClass::ServerError.index()],
         failures: Cause::of_backend()

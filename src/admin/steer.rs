@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::status::{self, BackendStatus};
 use crate::backend::steering::WEIGHT_MOST;
 use crate::backend::{Backend, OperatorWord, SteeredWeight};
+use crate::plan::pool::Drain;
 use crate::snapshot::{Pool, Snapshot, Snapshots};
 use crate::strategy::Member;
 
@@ -60,10 +61,9 @@ pub(super) async fn steer(
     let to = told(backend.operator(), backend.weight_over(before.configured));
     tracing::info!(%who, pool = %pool.name, backend = address, from, to, "backend steered");
     instance.snapshots.standing_changed(&pool.name);
-    if let Some(deadline) = deadline {
-        tracing::info!(pool = %pool.name, backend = address, ?deadline, "to be empty by a deadline");
-        let drain = Drain::of(backend, Arc::clone(&instance.snapshots));
-        tokio::spawn(drain.end_after(deadline));
+    if let Some(times) = wish.state.and_then(|state| times(state, deadline, &pool)) {
+        let drain = Emptying::of(backend, times, Arc::clone(&instance.snapshots));
+        tokio::spawn(drain.run());
     }
     wait_for_effect(instance, &pool.name, address).await
 }
@@ -173,56 +173,124 @@ fn is_in_effect(pool: &Pool, member: &Member) -> bool {
     word_holds && member.nominal == backend.weight_over(member.configured)
 }
 
-/// A drain that is to be over by a deadline.
-struct Drain {
+/// When what is at a backend has to go: by the wish, or else by the pool's `drain`. Nothing if it may stay.
+fn times(state: State, deadline: Option<Duration>, pool: &Pool) -> Option<Times> {
+    let Drain {
+        sessions,
+        streams,
+        spread,
+    } = pool.drain;
+    let sessions = match (state, deadline) {
+        (State::Ready, _) => return None,
+        (_, Some(deadline)) => {
+            return Some(Times {
+                sessions: Some(deadline),
+                streams: Duration::ZERO,
+                spread,
+            });
+        }
+        (State::Draining, None) if pool.sticky.is_some() => Some(sessions?),
+        // No session comes any more, or there are none.
+        (State::Draining | State::Maintenance, None) => None,
+    };
+    Some(Times {
+        sessions,
+        streams,
+        spread,
+    })
+}
+
+/// How a backend is emptied.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// After which sessions come no more; nothing if none come.
+    sessions: Option<Duration>,
+    /// How long WebSockets and other tunnels may stay from then on.
+    streams: Duration,
+    /// Over how long they are told to go.
+    spread: Duration,
+}
+
+/// A backend that is being emptied.
+struct Emptying {
     /// Weak: a backend that is removed is not kept for it.
     backend: Weak<Backend>,
     pool: Arc<str>,
     /// The word that began it, by its number: a later one takes its place.
     word: u32,
+    times: Times,
     snapshots: Arc<Snapshots>,
 }
 
-impl Drain {
-    fn of(backend: &Arc<Backend>, snapshots: Arc<Snapshots>) -> Self {
+impl Emptying {
+    fn of(backend: &Arc<Backend>, times: Times, snapshots: Arc<Snapshots>) -> Self {
+        tracing::info!(
+            pool = %backend.key().pool, backend = backend.shown(), sessions = ?times.sessions,
+            streams = ?times.streams, spread = ?times.spread, "to be empty by deadlines"
+        );
         Self {
             backend: Arc::downgrade(backend),
             pool: Arc::clone(&backend.key().pool),
             word: backend.words(),
+            times,
             snapshots,
         }
     }
 
-    /// The backend, as long as the word that began this is the last.
-    fn backend(&self, word: u32) -> Option<Arc<Backend>> {
+    /// The backend, as long as the word that this goes by is the last.
+    fn backend(&self) -> Option<Arc<Backend>> {
         let backend = self.backend.upgrade();
-        backend.filter(|backend| backend.words() == word)
+        backend.filter(|backend| backend.words() == self.word)
     }
 
-    /// At the deadline nobody is sent there any more, and WebSockets are told to go, some after the others: all at
-    /// once they would all come back at once.
-    async fn end_after(self, deadline: Duration) {
-        sleep(deadline).await;
-        let Some(backend) = self.backend(self.word) else {
-            return;
-        };
-        backend.set_operator(OperatorWord::Maintenance);
-        self.snapshots.standing_changed(&self.pool);
-        let left = backend.in_flight();
-        tracing::info!(
-            who = "deadline", pool = %self.pool, backend = backend.shown(), left,
-            "backend steered: maintenance, and WebSockets are told to go"
-        );
-        let word = backend.words();
-        drop(backend);
-        for step in 1..=STEPS {
-            let Some(backend) = self.backend(word) else {
+    async fn run(mut self) {
+        if let Some(sessions) = self.times.sessions {
+            sleep(sessions).await;
+            let Some(backend) = self.backend() else {
                 return;
             };
-            backend.call_off(step * (u8::MAX / STEPS));
-            drop(backend);
-            sleep(SPREAD / u32::from(STEPS)).await;
+            backend.set_operator(OperatorWord::Maintenance);
+            self.word = backend.words();
+            self.snapshots.standing_changed(&self.pool);
+            tracing::info!(
+                who = "deadline", pool = %self.pool, backend = backend.shown(), left = backend.in_flight(),
+                "backend steered: maintenance"
+            );
         }
+        sleep(self.times.streams).await;
+        self.tell("WebSockets are told to go");
+        call_off_over(&self.backend, self.times.spread, |backend| {
+            backend.words() == self.word
+        })
+        .await;
+        sleep(LAST).await;
+        self.tell("WebSockets have been told to go");
+    }
+
+    fn tell(&self, what: &str) {
+        if let Some(backend) = self.backend() {
+            tracing::info!(
+                who = "deadline", pool = %self.pool, backend = backend.shown(), left = backend.in_flight(),
+                streams = backend.streams(), "{what}"
+            );
+        }
+    }
+}
+
+/// Has a backend call its WebSockets off, some after the others, as long as `still` holds: all at once they would all come
+/// back at once.
+pub(crate) async fn call_off_over(
+    backend: &Weak<Backend>,
+    spread: Duration,
+    still: impl Fn(&Backend) -> bool,
+) {
+    for step in 1..=STEPS {
+        let Some(backend) = backend.upgrade().filter(|backend| still(backend)) else {
+            return;
+        };
+        backend.call_off(step * (u8::MAX / STEPS));
+        drop(backend);
+        sleep(spread / u32::from(STEPS)).await;
     }
 }
 
@@ -243,9 +311,11 @@ impl State {
 /// A drain that lasts longer is a mistake.
 const DEADLINE_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Over how long WebSockets are told to go, and in how many steps; a divisor of 255.
-const SPREAD: Duration = Duration::from_secs(5);
-const STEPS: u8 = 17;
+/// In how many steps WebSockets are told to go; a divisor of 255.
+const STEPS: u8 = 51;
+
+/// How long the last of them may take to say goodbye.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Far longer than it takes.
 const EFFECT: Duration = Duration::from_secs(2);

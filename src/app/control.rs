@@ -8,14 +8,15 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use super::leaving::{self, Leaver};
 use super::names::Names;
 use super::outliers::{Outliers, until};
 use super::paces::Paces;
@@ -37,7 +38,10 @@ pub(super) struct Control {
     reloaded_paces: Notify,
     reloaded_names: Notify,
     suspected: Notify,
+    removed: Notify,
     stopped: Notify,
+    /// Backends that have been removed and nobody has seen to yet.
+    pub(super) leavers: Mutex<Vec<Leaver>>,
 }
 
 /// What the thread works with.
@@ -67,6 +71,19 @@ impl Control {
         self.reloaded_outliers.notify_one();
         self.reloaded_paces.notify_one();
         self.changed.notify_one();
+    }
+
+    /// Hands over those that a reload has removed.
+    pub(super) fn removed(&self, leavers: Vec<Leaver>) {
+        let mut waiting = self.leavers.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(leavers);
+        drop(waiting);
+        self.removed.notify_one();
+    }
+
+    /// Waits until a reload has removed backends. Cancel-safe.
+    pub(super) async fn removal(&self) {
+        self.removed.notified().await;
     }
 
     /// Ends the thread.
@@ -145,6 +162,7 @@ fn run(setup: Setup) -> std::io::Result<()> {
             () = outliers => {}
             () = paces => {}
             () = names => {}
+            () = leaving::run(&setup) => {}
             () = control.stopped.notified() => {}
         }
     });

@@ -9,13 +9,15 @@
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
-//! effect), `paces` (what follows from how long backends take), [`probes`] (checks of backends), `names` (addresses that come and go),
+//! effect; `leaving` sees off backends that are removed), `paces` (what follows from how long backends take), [`probes`]
+//! (checks of backends), `names` (addresses that come and go),
 //! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
 mod control;
 pub mod drain;
 mod entrance;
+mod leaving;
 mod names;
 mod notify;
 mod outliers;

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::task::{Id, JoinSet};
 
 use super::control::{Control, Setup, tell_of_panics};
+use super::leaving::removed;
 use super::outliers::until;
 use crate::discovery::book::Noted;
 use crate::discovery::{Answer, Book, LastGood, LookupError, Resolver};
@@ -147,6 +148,7 @@ impl Names {
             .snapshots
             .publish(|now| now.with_found(changed, &self.registry));
         tell_of_panics(&last, &next);
+        self.control.removed(removed(&last, &next));
         self.registry.sweep();
         self.control.found();
     }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use super::leaving::removed;
 use super::start::{StartError, bind_all, unbind};
 use super::worker::Command;
 use super::{Running, control};
@@ -96,6 +97,7 @@ impl Running {
             .snapshots
             .publish(|_| Snapshot::assemble(Arc::clone(&plan), &self.registry, self.generation));
         control::tell_of_panics(&last, &next);
+        self.control.removed(removed(&last, &next));
         self.control.reloaded();
         self.plan = plan;
         self.tell_all(|| Command::Refresh);

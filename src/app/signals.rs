@@ -122,6 +122,10 @@ impl Signals {
                     upgrade = None;
                     match result {
                         Ok(successor) => {
+                            // What came while it started is for it: it may have read the file before.
+                            if came(&mut self.hangup).await {
+                                successor.reload();
+                            }
                             running = aside(running, move |running| running.hand_over(&successor)).await;
                             return (running, Why::Replaced);
                         }
@@ -160,6 +164,15 @@ async fn result_of(upgrade: Option<&mut Upgrade>) -> Result<Successor, UpgradeEr
     match upgrade {
         Some(upgrade) => upgrade.result().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Whether a signal has come and was not looked at yet.
+async fn came(signal: &mut Signal) -> bool {
+    tokio::select! {
+        biased;
+        _ = signal.recv() => true,
+        () = std::future::ready(()) => false,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::entrance::{self, Guest};
+use crate::backend;
 use crate::listener::accept::{Detached, Door, Retirement};
 use crate::listener::clients::Clients;
 use crate::listener::tls::{Acceptor, TlsShared};
@@ -111,7 +112,7 @@ pub(super) struct Parts {
     budget: Arc<Budget>,
     tls: TlsShared,
     acceptors: RefCell<HashMap<ListenerKey, Acceptor>>,
-    /// Tunnels that backends have called off, as it was last seen: a change wakes those that are silent.
+    /// How often backends have called tunnels off, as it was last seen: a change wakes those that are silent.
     called_off: Cell<u64>,
     /// What is listened on no more, as long as it may have connections.
     retired: RefCell<Vec<Post>>,
@@ -363,12 +364,8 @@ impl Parts {
 
     /// Wakes tunnels when a backend calls off more of its own: in silence they would not see it.
     fn wake_called_off(&self) {
-        let view = self.proxy.view();
-        let members = view.pools.iter().flat_map(|pool| pool.members.all());
-        let sum = members
-            .map(|member| u64::from(member.backend.called_off()))
-            .sum();
-        if self.called_off.replace(sum) != sum {
+        let calls = backend::calls();
+        if self.called_off.replace(calls) != calls {
             self.worker.wheel().wake_all();
         }
     }

@@ -5,7 +5,7 @@
 //! each atomic is a number of its own and publishes no other memory; but for what those who wait for a place rely on.
 //! What follows from a standing is published by the swap of the snapshot.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 use super::standing::{Health, OperatorWord};
 use crate::telemetry::meters::Ejection;
@@ -30,6 +30,8 @@ pub(super) struct Live {
     words: AtomicU32,
     /// Of 255 tunnels, how many are called off.
     called_off: AtomicU8,
+    /// Whether no configuration names it any more.
+    removed: AtomicBool,
 }
 
 impl Default for Live {
@@ -45,6 +47,7 @@ impl Default for Live {
             ramp: AtomicU8::new(100),
             words: AtomicU32::new(0),
             called_off: AtomicU8::new(0),
+            removed: AtomicBool::new(false),
         }
     }
 }
@@ -112,6 +115,17 @@ impl Live {
 
     pub(super) fn call_off(&self, share: u8) {
         self.called_off.store(share, Relaxed);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Relaxed)
+    }
+
+    /// One that is back has called nobody off.
+    pub(super) fn set_removed(&self, removed: bool) {
+        if self.removed.swap(removed, Relaxed) && !removed {
+            self.called_off.store(0, Relaxed);
+        }
     }
 
     pub(super) fn failures(&self) -> u32 {

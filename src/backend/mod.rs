@@ -231,6 +231,22 @@ impl Backend {
     /// Calls off that many of 255 tunnels, until the operator says another word.
     pub fn call_off(&self, share: u8) {
         self.live.call_off(share);
+        CALLS.fetch_add(1, Relaxed);
+    }
+
+    /// WebSockets and other tunnels to it.
+    pub fn streams(&self) -> u32 {
+        self.meters.tunnels()
+    }
+
+    /// Whether no configuration names it any more: what runs there may end, and nothing new is sent.
+    pub fn is_removed(&self) -> bool {
+        self.live.is_removed()
+    }
+
+    /// Notes that the configuration has it no more, or has it again: then it calls nobody off.
+    pub fn set_removed(&self, removed: bool) {
+        self.live.set_removed(removed);
     }
 
     /// The weight that was set at run time, if one was.
@@ -273,6 +289,14 @@ impl Backend {
         self.live.pay_debt()
     }
 }
+
+/// How often any backend has called tunnels off: those that are silent have to be woken when this changes, and their
+/// backend may be one that no configuration names any more.
+pub fn calls() -> u64 {
+    CALLS.load(Relaxed)
+}
+
+static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

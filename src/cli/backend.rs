@@ -79,9 +79,9 @@ enum SteerError {
     },
     #[error("{0}")]
     Refused(String),
-    #[error("{left} requests or WebSockets are still there after {after:?}; it stays {state}")]
+    #[error("{left} still there after {after:?}; it stays {state}")]
     NotEmpty {
-        left: u32,
+        left: String,
         after: Duration,
         state: String,
     },
@@ -183,13 +183,13 @@ impl Target {
             }
             if begun.elapsed() >= timeout {
                 return Err(SteerError::NotEmpty {
-                    left: status.in_flight,
+                    left: left(&status),
                     after: timeout,
                     state: status.state,
                 });
             }
             if std::io::stderr().is_terminal() && shown != Some(status.in_flight) {
-                complain(&format!("{} in flight", status.in_flight));
+                complain(&left(&status));
                 shown = Some(status.in_flight);
             }
             tokio::time::sleep(LOOK).await;
@@ -243,6 +243,12 @@ impl Target {
             self.pool, status.address, status.standing, status.in_flight
         ));
     }
+}
+
+/// What is left at a backend.
+fn left(status: &BackendStatus) -> String {
+    let requests = status.in_flight.saturating_sub(status.streams);
+    format!("{requests} requests and {} WebSockets", status.streams)
 }
 
 /// A segment of a path (RFC 3986 section 3.3).

@@ -16,4 +16,4 @@ pub mod queue;
 
 pub use budget::{Budget, Permit};
 pub use delay::Delay;
-pub use queue::{Door, Place, Ticket};
+pub use queue::{Door, Full, Place, Ticket};

@@ -4,9 +4,13 @@
 //! request displaces the youngest of the least important. Nothing ages: under lasting overload the least important
 //! wait until the deadline of whoever waits, which bounds what starvation can do, and then hear that there was no place.
 //!
+//! **Nobody is blocked by who cannot go.** Whoever is first may have use for few backends only: it has been to the others,
+//! or began before they were there. If it finds just those full ([`Full::Mine`]), the next one tries, and so on; the
+//! order among those that can go stays. With the next release all are in line again.
+//!
 //! **Nobody is woken too seldom.** Whoever leaves gives the place back first and looks for waiters then; whoever waits
 //! is in the queue first and tries then. All four steps are sequentially consistent, so one of the two sees the other.
-//! Only the first in the queue is woken, and only it tries; when it has been admitted or gives up it wakes the next, for
+//! Only the first in the queue is woken, and only it tries, and those behind whom it lets by; when it has been admitted or gives up it wakes the next, for
 //! there may be more places than one. So a release costs one wake-up however long the queue is, and one look at a
 //! number when nobody waits. The lock is taken only when somebody does.
 
@@ -26,6 +30,8 @@ pub struct Door {
     taken: AtomicU32,
     /// How many wait; the queue itself says the same under its lock.
     waiting: AtomicUsize,
+    /// Counts the pools, as they stood one after the other, that it has been the door of.
+    edition: AtomicU32,
     queue: Mutex<Queue>,
 }
 
@@ -45,10 +51,28 @@ pub struct Ticket<'d> {
     is_over: bool,
 }
 
+/// Why an attempt was in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// There is no place for anybody.
+    All,
+    /// There is none for this one, who may not go everywhere.
+    Mine,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     serial: u64,
-    waiters: BTreeMap<Key, Waker>,
+    /// Counts what may have made places free. Whoever found none for itself since the last of it is passed over.
+    round: u64,
+    waiters: BTreeMap<Key, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    waker: Waker,
+    /// The round in which it let others by.
+    passed: Option<u64>,
 }
 
 /// Sorted by who is served first.
@@ -66,6 +90,25 @@ impl Door {
         self.places.store(places, SeqCst);
         self.room.store(room, SeqCst);
         self.wake_first();
+    }
+
+    /// Begins to be the door of the pool as it stands now. Whoever waits by an older standing lets others by.
+    pub fn begin_edition(&self) -> u32 {
+        let edition = self.edition.fetch_add(1, SeqCst).wrapping_add(1);
+        if self.waiting() > 0 {
+            self.wake_first();
+        }
+        edition
+    }
+
+    /// What [`Door::begin_edition`] said last.
+    pub fn edition(&self) -> u32 {
+        self.edition.load(Relaxed)
+    }
+
+    /// The most that may be in, and that may wait.
+    pub fn bounds(&self) -> (u32, usize) {
+        (self.places.load(Relaxed), self.room.load(Relaxed))
     }
 
     /// Goes in past the queue, if there is a place.
@@ -117,12 +160,16 @@ impl Door {
             if last.key().rank <= rank {
                 return None;
             }
-            displaced = Some(last.remove());
+            displaced = Some(last.remove().waker);
         }
         let serial = queue.serial;
         queue.serial += 1;
         let key = Key { rank, serial };
-        queue.waiters.insert(key, Waker::noop().clone());
+        let waiter = Waiter {
+            waker: Waker::noop().clone(),
+            passed: None,
+        };
+        queue.waiters.insert(key, waiter);
         self.waiting.store(queue.waiters.len(), SeqCst);
         drop(queue);
         displaced.into_iter().for_each(Waker::wake);
@@ -134,7 +181,10 @@ impl Door {
     }
 
     fn wake_first(&self) {
-        let first = self.queue().first();
+        let mut queue = self.queue();
+        queue.round += 1;
+        let first = queue.next();
+        drop(queue);
         first.into_iter().for_each(Waker::wake);
     }
 
@@ -144,12 +194,18 @@ impl Door {
 }
 
 impl Queue {
-    fn first(&self) -> Option<Waker> {
-        self.waiters.values().next().cloned()
+    /// Whose turn it is: the first that has not let others by in this round.
+    fn turn(&self) -> Option<(&Key, &Waiter)> {
+        let mut waiters = self.waiters.iter();
+        waiters.find(|(_, waiter)| waiter.passed != Some(self.round))
     }
 
-    fn is_first(&self, key: Key) -> bool {
-        self.waiters.keys().next() == Some(&key)
+    fn next(&self) -> Option<Waker> {
+        self.turn().map(|(_, waiter)| waiter.waker.clone())
+    }
+
+    fn is_turn_of(&self, key: Key) -> bool {
+        self.turn().is_some_and(|(first, _)| *first == key)
     }
 }
 
@@ -159,28 +215,39 @@ impl Ticket<'_> {
     pub fn poll_turn<T>(
         &mut self,
         cx: &Context<'_>,
-        attempt: impl FnOnce() -> Option<T>,
+        attempt: impl FnOnce() -> Result<T, Full>,
     ) -> Poll<Option<T>> {
         let mut queue = self.door.queue();
-        let is_first = queue.is_first(self.key);
-        let Some(waker) = queue.waiters.get_mut(&self.key) else {
+        let (is_turn, round) = (queue.is_turn_of(self.key), queue.round);
+        let Some(waiter) = queue.waiters.get_mut(&self.key) else {
             self.is_over = true;
             return Poll::Ready(None);
         };
-        waker.clone_from(cx.waker());
+        waiter.waker.clone_from(cx.waker());
         drop(queue);
-        if !is_first {
+        if !is_turn {
             return Poll::Pending;
         }
-        if let Some(got) = attempt() {
-            self.quit();
-            return Poll::Ready(Some(got));
+        let full = match attempt() {
+            Ok(got) => {
+                self.quit();
+                return Poll::Ready(Some(got));
+            }
+            Err(full) => full,
+        };
+        let mut queue = self.door.queue();
+        // Of the round in which it looked: what has become free since is for it first.
+        if full == Full::Mine
+            && let Some(waiter) = queue.waiters.get_mut(&self.key)
+        {
+            waiter.passed = Some(round);
         }
         // Somebody more important may have come in between and missed for what this one held for a moment.
-        let queue = self.door.queue();
-        let first = (!queue.is_first(self.key)).then(|| queue.first()).flatten();
+        let next = (!queue.is_turn_of(self.key))
+            .then(|| queue.next())
+            .flatten();
         drop(queue);
-        first.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Waker::wake);
         Poll::Pending
     }
 
@@ -188,10 +255,10 @@ impl Ticket<'_> {
     fn quit(&mut self) {
         self.is_over = true;
         let mut queue = self.door.queue();
-        let was_first = queue.is_first(self.key);
+        let was_turn = queue.is_turn_of(self.key);
         queue.waiters.remove(&self.key);
         self.door.waiting.store(queue.waiters.len(), SeqCst);
-        let next = was_first.then(|| queue.first()).flatten();
+        let next = was_turn.then(|| queue.next()).flatten();
         drop(queue);
         next.into_iter().for_each(Waker::wake);
     }

@@ -51,6 +51,29 @@ pub struct Pool {
     pub outlier: outlier::Policy,
     /// How long a backend that is back or new takes less than its share; zero: not at all.
     pub slow_start: Duration,
+    /// How long what is at a backend may stay that is drained or removed.
+    pub drain: Drain,
+}
+
+/// How a backend is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long sessions that are bound to it still come; absent: as long as the drain lasts.
+    pub sessions: Option<Duration>,
+    /// How long WebSockets and other tunnels may stay once nothing new comes.
+    pub streams: Duration,
+    /// Over how long they are told to go then.
+    pub spread: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            sessions: None,
+            streams: Duration::from_secs(300),
+            spread: Duration::from_secs(10),
+        }
+    }
 }
 
 impl Pool {

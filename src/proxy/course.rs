@@ -6,7 +6,7 @@ use super::affinity::Inputs;
 use super::exchange::Exchange;
 use super::failure::Replay;
 use super::{Failure, Incoming};
-use crate::limit::Permit;
+use crate::limit::{Full, Permit};
 use crate::message::Head;
 use crate::message::body::RequestBody;
 use crate::snapshot::{Choice, NoChoice, Pool};
@@ -42,6 +42,8 @@ pub(super) struct Course<'p> {
     denied: Option<RetryOutcome>,
     /// Whether the last pick found all full: then it may be waited for.
     is_full: bool,
+    /// Whether it has waited for a place.
+    has_waited: bool,
 }
 
 /// What is due after a failure.
@@ -87,6 +89,7 @@ impl<'p> Course<'p> {
             last: None,
             denied: None,
             is_full: false,
+            has_waited: false,
         }
     }
 
@@ -111,6 +114,9 @@ impl<'p> Course<'p> {
         }
         match due {
             Due::Anew => {
+                if !self.pool.still_takes(slot, self.is_bound_to(slot)) {
+                    return self.elsewhere(slot, x);
+                }
                 match x.view.claim(x.pool?, slot) {
                     Some(choice) => Some((choice, Reuse::Never)),
                     // Somebody else has had its place in the meantime.
@@ -232,6 +238,31 @@ impl<'p> Course<'p> {
     }
 
     fn pick(&mut self, x: &Exchange) -> Next {
+        let waits = self.is_full;
+        loop {
+            let next = self.pick_as_it_was(x)?;
+            let (Choice { slot, .. }, _) = next;
+            // By the view that the request began with; the first pick is of now.
+            let is_first = self.picks == 1 && !self.has_waited;
+            if is_first || self.pool.still_takes(slot, self.is_bound_to(slot)) {
+                return Some(next);
+            }
+            drop(next);
+            self.picks -= 1;
+            self.is_full = waits;
+            if !self.tried.insert(slot) {
+                return None;
+            }
+        }
+    }
+
+    fn is_bound_to(&self, slot: Slot) -> bool {
+        let pin = self.inputs.pin;
+        pin.and_then(|pin| self.pool.members.by_tag(pin)) == Some(slot)
+    }
+
+    /// Picks by how the members stood when the request began.
+    fn pick_as_it_was(&mut self, x: &Exchange) -> Next {
         let cx = PickContext {
             affinity: self.inputs.affinity,
             pin: self.inputs.pin,
@@ -259,16 +290,21 @@ impl<'p> Course<'p> {
         self.is_full
     }
 
-    /// Picks once more, while it waits for a place.
-    pub(super) fn try_again(&mut self, x: &Exchange) -> Option<Next> {
+    /// Picks once more, while it waits for a place; or says for whom there is none.
+    pub(super) fn try_again(&mut self, x: &Exchange) -> Result<Next, Full> {
         self.is_full = true;
+        self.has_waited = true;
         let next = self.pick(x);
         if next.is_some() {
             // What was denied for want of a place is had after all.
             self.denied = None;
         }
         // No member left is an end too; only a full one is worth waiting for.
-        (next.is_some() || !self.is_full).then_some(next)
+        if next.is_some() || !self.is_full {
+            return Ok(next);
+        }
+        let is_choosy = !self.tried.is_empty() || self.pool.is_outdated();
+        Err(if is_choosy { Full::Mine } else { Full::All })
     }
 
     /// Notes that there was no place; a failure of before says more than that.

@@ -173,6 +173,17 @@ impl Exchange {
     /// Notes that there is an answer.
     pub(super) fn answered(&mut self, status: u16) {
         self.status = status;
+        if status == 101 {
+            self.count_tunnel(1);
+        }
+    }
+
+    #[cold]
+    fn count_tunnel(&self, by: i64) {
+        if let Some(last) = self.attempts.last() {
+            let cells = self.backend(last).meters().at(self.worker.id());
+            cells.tunnels.add(by);
+        }
     }
 
     /// Notes bytes of the answer's content handed to the client's connection.
@@ -214,6 +225,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // First of all the claim: whoever sees the record must see the backend free.
         self.in_flight = None;
+        if self.status == 101 {
+            self.count_tunnel(-1);
+        }
         record::write(self);
     }
 }

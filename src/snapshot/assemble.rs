@@ -118,6 +118,8 @@ fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
         times_heads: pool.times_heads,
         budget: Arc::clone(&pool.budget),
         limits: pool.limits,
+        drain: pool.drain,
+        edition: pool.door.begin_edition(),
         door: Arc::clone(&pool.door),
         consecutive: pool.consecutive,
         suspects: Arc::clone(&pool.suspects),
@@ -137,6 +139,7 @@ fn strategy_of(plan: &plan::Pool, members: &Members, registry: &Registry) -> Arc
 /// The backend of that name, with the health that the pool's plan gives it.
 fn adopt(key: BackendKey, plan: &plan::Pool, registry: &Registry) -> Arc<Backend> {
     let (backend, is_new) = registry.adopt(key);
+    backend.set_removed(false);
     match &plan.health {
         // Whoever is checked no more is as well as whoever never was.
         None if backend.health() != Health::Well => {
@@ -225,6 +228,8 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
         times_heads: plan.retry.hedge == Hedge::Percentile95 || plan.limits.adaptive.is_some(),
         budget: registry.budget(&plan.name),
         limits: plan.limits,
+        drain: plan.drain,
+        edition: door.begin_edition(),
         door,
         consecutive: plan.outlier.consecutive,
         suspects: Arc::clone(&registry.suspects),

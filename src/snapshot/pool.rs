@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::Changes;
-use crate::backend::{Backend, Secure};
+use crate::backend::{Backend, OperatorWord, Secure};
 use crate::limit::{Budget, Delay, Door};
-use crate::plan::pool::{Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
+use crate::plan::pool::{Drain, Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry};
 use crate::strategy::{Members, Slot, StickySpec, Strategy};
 use crate::telemetry::PoolMeters;
 
@@ -39,8 +39,12 @@ pub struct Pool {
     pub budget: Arc<Budget>,
     /// How much at once.
     pub limits: Limits,
+    /// How a backend is emptied.
+    pub drain: Drain,
     /// Who is in, and who waits.
     pub door: Arc<Door>,
+    /// Which of the door's pools this is.
+    pub(super) edition: u32,
     /// Counters of the pool.
     pub meters: Arc<PoolMeters>,
     /// Failures in a row by which a backend is suspected; 0: none.
@@ -79,6 +83,23 @@ impl Pool {
     /// Has whoever waits for a place try: a backend may have more in flight now.
     pub fn note_raised_limit(&self) {
         self.door.set(self.limits.in_flight, self.limits.queue);
+    }
+
+    /// Whether its members stand otherwise by now, or others are in their place.
+    pub fn is_outdated(&self) -> bool {
+        self.door.edition() != self.edition
+    }
+
+    /// Whether a member may still be sent a request by what has happened since this was made: its backend may be drained
+    /// or removed by now. `bound` if the request's session is bound to it.
+    pub fn still_takes(&self, slot: Slot, bound: bool) -> bool {
+        let backend = self.backend(slot);
+        !backend.is_removed()
+            && match backend.operator() {
+                OperatorWord::Ready => true,
+                OperatorWord::Draining => bound,
+                OperatorWord::Maintenance => false,
+            }
     }
 
     /// Takes note of a whole answer by a member.

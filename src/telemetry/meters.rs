@@ -55,6 +55,8 @@ pub struct BackendCells {
     pub connections_active: Gauge,
     /// Connections to the backend kept for the next request.
     pub connections_idle: Gauge,
+    /// WebSockets and other tunnels to it.
+    pub tunnels: Gauge,
 }
 
 /// A backend's figures, all workers together.
@@ -213,6 +215,12 @@ impl BackendMeters {
             total.connections_idle += cells.connections_idle.get();
         }
         total
+    }
+
+    /// WebSockets and other tunnels, of all workers.
+    pub fn tunnels(&self) -> u32 {
+        let sum: i64 = self.workers.iter().map(|cells| cells.tunnels.get()).sum();
+        u32::try_from(sum).unwrap_or_default()
     }
 
     /// Attempts that ended with an answer other than a 5xx, by all workers, as of about now.

@@ -123,6 +123,21 @@ impl Upgrade {
     }
 }
 
+impl Successor {
+    /// Passes on that the configuration is to be read again.
+    pub(in crate::app) fn reload(&self) {
+        let pid = i32::try_from(self.pid).ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw);
+        let passed =
+            pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::HUP));
+        match passed {
+            Some(Ok(())) => tracing::info!(pid = self.pid, "SIGHUP is passed on"),
+            // It has begun to serve and is gone already: whoever watches over it knows.
+            Some(Err(_)) | None => tracing::warn!(pid = self.pid, "SIGHUP cannot be passed on"),
+        }
+    }
+}
+
 impl Running {
     fn offer(&self, options: &config::Options) -> io::Result<(Offer, Vec<OwnedFd>)> {
         let mut fds = vec![io::stderr().as_fd().try_clone_to_owned()?];

@@ -14,6 +14,7 @@
 mod action;
 mod address;
 mod conditions;
+mod drain;
 mod fields;
 mod health;
 mod limits;

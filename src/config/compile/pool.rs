@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::address::{self, BackendAddress, Example};
+use super::drain;
 use super::health;
 use super::limits;
 use super::name;
@@ -63,6 +64,7 @@ pub(super) fn pool(name: &str, given: &Given<'_, raw::Pool>, outside: &Outside) 
         )),
         outlier: outlier::outlier(scope.get("outlier", &value.outlier)),
         slow_start,
+        drain: drain::drain(scope.get("drain", &value.drain).as_ref()),
     }
 }
 

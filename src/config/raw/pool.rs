@@ -26,6 +26,16 @@ pub(crate) struct Pool {
     pub(crate) panic_threshold: Field<String>,
     pub(crate) outlier: Field<Outlier>,
     pub(crate) slow_start: Field<String>,
+    pub(crate) drain: Field<Drain>,
+}
+
+/// How a backend is emptied.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Drain {
+    pub(crate) sessions: Field<String>,
+    pub(crate) streams: Field<String>,
+    pub(crate) spread: Field<String>,
 }
 
 /// What of a client's address counts, for `strategy = "ip-hash"`. A table of its own, because other hashes will have
@@ -141,7 +151,7 @@ pub(crate) struct Outlier {
 }
 
 tables!(
-    Health, Outlier, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry, Limits,
+    Drain, Health, Outlier, Pool, Hash, Backend, Sticky, Secret, Timeouts, Tls, Retry, Limits,
 );
 
 /// Fair without knowing anything of the backends, and what everybody expects who has not thought about it.

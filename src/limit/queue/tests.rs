@@ -36,7 +36,7 @@ fn wait(door: &Door, ticket: &mut Ticket<'_>, patience: Duration) -> Result<Plac
     let cx = Context::from_waker(&waker);
     let end = Instant::now() + patience;
     loop {
-        match ticket.poll_turn(&cx, || door.enter()) {
+        match ticket.poll_turn(&cx, || door.enter().ok_or(Full::All)) {
             Poll::Ready(Some(place)) => return Ok(place),
             Poll::Ready(None) => return Err(true),
             Poll::Pending => {}
@@ -67,20 +67,64 @@ fn without_a_bound_everybody_is_in_and_nothing_is_counted() {
 }
 
 #[test]
+fn whoever_can_go_passes_those_who_cannot_and_they_keep_their_places() {
+    let door = door(1, 4);
+    let held = door.enter().unwrap();
+    let (flags, wakers): (Vec<_>, Vec<_>) = (0..4).map(|_| flag()).unzip();
+    let mut tickets: Vec<_> = (0..4).map(|_| door.join(5).unwrap()).collect();
+    let mut poll = |at: usize, attempt: Result<(), Full>| {
+        flags[at].0.store(false, SeqCst);
+        tickets[at].poll_turn(&Context::from_waker(&wakers[at]), || attempt)
+    };
+    let woken = || -> Vec<bool> {
+        flags
+            .iter()
+            .map(|flag| flag.0.swap(false, SeqCst))
+            .collect()
+    };
+    // Nobody's turn but the first one's.
+    for at in 1..4 {
+        assert!(poll(at, Ok(())).is_pending());
+    }
+    assert!(poll(0, Err(Full::Mine)).is_pending());
+    assert_eq!(woken(), [false, true, false, false]);
+    assert!(poll(1, Err(Full::Mine)).is_pending());
+    assert_eq!(woken(), [false, false, true, false]);
+    assert!(poll(2, Ok(())).is_ready());
+    assert_eq!(woken(), [false, false, false, true]);
+    // Where all is full nobody else need look.
+    assert!(poll(3, Err(Full::All)).is_pending());
+    assert_eq!(woken(), [false; 4]);
+    // What becomes free is for the first of all again, though it let others by.
+    door.leave(held);
+    assert_eq!(woken(), [true, false, false, false]);
+    assert!(poll(3, Ok(())).is_pending() && poll(1, Ok(())).is_pending());
+    assert!(poll(0, Ok(())).is_ready());
+    assert_eq!(woken(), [false, true, false, false]);
+    let before = door.edition();
+    assert_eq!(door.begin_edition(), before + 1);
+    assert_eq!(woken(), [false, true, false, false]);
+}
+
+#[test]
 fn a_raised_bound_wakes_whoever_waits() {
     let door = door(1, 4);
     let _first = door.enter().unwrap();
     let (flags, wakers): (Vec<_>, Vec<_>) = (0..2).map(|_| flag()).unzip();
     let mut tickets: Vec<_> = (0..2).map(|_| door.join(5).unwrap()).collect();
     for (ticket, waker) in tickets.iter_mut().zip(&wakers) {
-        let turn = ticket.poll_turn(&Context::from_waker(waker), || door.enter());
+        let turn = ticket.poll_turn(&Context::from_waker(waker), || {
+            door.enter().ok_or(Full::All)
+        });
         assert!(turn.is_pending());
     }
     assert_eq!(door.waiting(), 2);
     door.set(3, 4);
     for ((flag, waker), ticket) in flags.iter().zip(&wakers).zip(&mut tickets) {
         assert!(flag.0.load(SeqCst));
-        let turn = ticket.poll_turn(&Context::from_waker(waker), || door.enter());
+        let turn = ticket.poll_turn(&Context::from_waker(waker), || {
+            door.enter().ok_or(Full::All)
+        });
         assert!(matches!(turn, Poll::Ready(Some(_))));
     }
     assert_eq!((door.taken(), door.waiting()), (3, 0));
@@ -192,7 +236,7 @@ fn settle<'d>(door: &'d Door, waiting: &mut Vec<Waiting<'d>>) -> (Vec<(usize, Pl
     {
         let one = &mut waiting[at];
         let cx = Context::from_waker(&one.waker);
-        match one.ticket.poll_turn(&cx, || door.enter()) {
+        match one.ticket.poll_turn(&cx, || door.enter().ok_or(Full::All)) {
             Poll::Ready(Some(place)) => came_in.push((waiting.remove(at).number, place)),
             Poll::Ready(None) => displaced.push(waiting.remove(at).number),
             Poll::Pending => {}

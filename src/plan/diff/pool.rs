@@ -1,6 +1,7 @@
 //! Differences of pools and their backends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::outlier::outlier;
 use super::retry;
@@ -9,7 +10,7 @@ use crate::health::{Check, HttpCheck, Policy};
 use crate::message::FieldCase;
 use crate::message::forwarded::Words;
 use crate::plan::Pool;
-use crate::plan::pool::{BackendPlan, Limits, PoolTimeouts, PoolTls, RequestStyle};
+use crate::plan::pool::{BackendPlan, Drain, Limits, PoolTimeouts, PoolTls, RequestStyle};
 use crate::strategy::{PanicThreshold, Spec, StickySpec};
 
 pub(super) fn pools(old: &[Pool], new: &[Pool], changes: &mut Vec<Change>) {
@@ -78,6 +79,21 @@ fn pool(old: &Pool, new: &Pool, lines: &mut Lines<'_>) {
     );
     outlier(&old.outlier, &new.outlier, lines);
     lines.durations([("slow_start", old.slow_start, new.slow_start)]);
+    drain(old.drain, new.drain, lines);
+}
+
+fn drain(old: Drain, new: Drain, lines: &mut Lines<'_>) {
+    let Drain {
+        sessions,
+        streams,
+        spread,
+    } = old;
+    let time = |time: &Option<Duration>| time.map_or_else(|| "none".to_owned(), duration_text);
+    lines.compare("drain.sessions", &sessions, &new.sessions, time);
+    lines.durations([
+        ("drain.streams", streams, new.streams),
+        ("drain.spread", spread, new.spread),
+    ]);
 }
 
 fn limits(old: Limits, new: Limits, lines: &mut Lines<'_>) {

@@ -137,6 +137,7 @@ fn shop() -> Pool {
         panic_threshold: PanicThreshold(50),
         outlier: outlier::Policy::default(),
         slow_start: Duration::ZERO,
+        drain: crate::plan::pool::Drain::default(),
     }
 }
 

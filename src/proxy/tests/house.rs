@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::backend::Address;
+use crate::backend::{Address, OperatorWord};
 use crate::limit::{Budget, Door};
 use crate::message::FieldCase;
 use crate::message::body::{AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody};
@@ -143,6 +143,14 @@ impl<T: Transport> House<T> {
             member.backend.set_most_in_flight(per_backend);
         }
         snapshot.pools[0].door.set(in_flight, queue);
+    }
+
+    /// Drains a backend, as yet unseen by those that have a view.
+    pub(super) fn drain(&self, number: u32) {
+        let snapshot = self.snapshots.load();
+        let mut members = snapshot.pools[0].members.all().iter();
+        let member = members.find(|member| member.backend.number() == number);
+        member.unwrap().backend.set_operator(OperatorWord::Draining);
     }
 
     /// Who is in, and who waits.
@@ -371,6 +379,7 @@ fn shop(backends: &[Address], sticky: Option<StickySpec>, retry: Retry) -> Pool 
         panic_threshold: PanicThreshold(50),
         outlier: Default::default(),
         slow_start: Duration::ZERO,
+        drain: crate::plan::pool::Drain::default(),
     }
 }
 

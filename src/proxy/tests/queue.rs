@@ -110,6 +110,29 @@ async fn a_retry_waits_for_the_other_backend_and_gives_its_own_place_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_is_not_sent_where_a_drain_has_begun_meanwhile() {
+    let house = house(2, [OK; 3]);
+    house.limit(0, 1, 1);
+    let first = house.answer(head("GET", &[]), None).await;
+    let second = house.answer(head("GET", &[]), None).await;
+    let asked = house.proxy.transport().asked();
+    let [stays, leaves] = [asked[0].backend, asked[1].backend];
+    let mut third = pin!(house.answer(head("GET", &[]), None));
+    assert!(poll(third.as_mut()).is_pending());
+    house.drain(leaves);
+    drop(second);
+    assert!(poll(third.as_mut()).is_pending());
+    drop(first);
+    let Poll::Ready(third) = poll(third.as_mut()) else {
+        panic!("the place is free");
+    };
+    assert_eq!(third.head.status(), 200);
+    assert_eq!(house.proxy.transport().asked()[2].backend, stays);
+    drop(third);
+    assert_eq!((house.in_flight(), house.door().waiting()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_place_of_a_large_pool_is_found() {
     let house = house(40, [OK; 43]);
     house.limit(0, 1, 0);

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::{configuration, outcomes, reload, wait_for_queued, wait_for_silence};
-use crate::harness::{Balancer, Behaviour, Client, Origin, Response};
+use crate::harness::{Balancer, Behaviour, Client, Origin, Response, program};
 
 /// Asks on a thread of its own.
 fn ask(balancer: &Balancer, path: &str) -> thread::JoinHandle<Response> {
@@ -39,6 +39,11 @@ fn checkout_is_served_before_browsing_and_takes_its_place_in_a_full_queue() {
     assert_eq!((shed.status, shed.cause()), (503, Some("shed")));
     assert_eq!(shed.field("retry-after"), Some("1"));
     wait_for_queued(&balancer, 3);
+    let admin = format!("http://{}", balancer.address("admin"));
+    let shown = program(&["status", "--admin", &admin]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let line = "  1 in flight, 3 of 3 queued; refused: 1 queue full, 0 timed out, 1 shed\n";
+    assert!(shown.contains(line), "{shown}");
     origin.open_gate();
     for answered in waiting.into_iter().chain([first, second]) {
         assert_eq!(answered.join().unwrap().status, 200);

@@ -92,7 +92,7 @@ fn maintenance_cuts_nobody_and_wait_ends_with_the_last_request() {
         assert_eq!(late.status.code(), Some(1));
         let said = String::from_utf8_lossy(&late.stderr).into_owned();
         assert!(
-            said.contains("1 requests or WebSockets are still there")
+            said.contains("1 requests and 0 WebSockets still there after")
                 && said.contains("it stays maintenance"),
             "{said}"
         );
@@ -216,12 +216,57 @@ fn the_readmes_commands_work() {
     assert_eq!(count(&answers(&steered, 40), "a"), 30);
 }
 
+/// By a reload, and by a drain without a deadline of its own, as `drain` of the pool has it.
+#[test]
+fn websockets_of_a_backend_that_is_removed_or_drained_are_told_to_go() {
+    let [one, other] = [(); 2].map(|()| backend(GRANT, echo));
+    let pool = |address| {
+        format!(
+            "[pools.shop]\nbackends = [{{ address = \"{address}\" }}]\n\
+             [pools.shop.drain]\nstreams = \"0s\"\nspread = \"50ms\"\n"
+        )
+    };
+    let steered = Steered::before(&pool(one));
+    let mut crowd: Vec<_> = (0..20).map(|_| asked(&steered.balancer, ASK).0).collect();
+    let status = |address| {
+        let path = format!("/v1/pools/shop/backends/{address}");
+        let answer = steered.balancer.admin(&path);
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    assert_eq!(status(one)["streams"], 20);
+    reload(&steered.balancer, &steered.configuration(&pool(other)));
+    let mut late = asked(&steered.balancer, ASK).0;
+    let see_off = |stream: &mut std::net::TcpStream| {
+        assert_eq!(read_exactly(stream, 4), [0x88, 2, 0x03, 0xe9]);
+        stream
+            .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9])
+            .unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    };
+    crowd.iter_mut().for_each(see_off);
+    wait_until(DEADLINE, "the log to say so", || {
+        let log = steered.balancer.stderr();
+        log.contains("a removed backend is seen off") && log.contains("is_empty=true")
+    });
+    // Nobody else was meant.
+    assert_eq!(status(other)["streams"], 1);
+    let drain = steered.command_at("drain shop @", &other.to_string());
+    assert!(drain.status.success(), "{drain:?}");
+    see_off(&mut late);
+    wait_until(DEADLINE, "nothing is left", || {
+        let status = status(other);
+        status["in_flight"] == 0 && status["streams"] == 0
+    });
+}
+
 /// At the deadline of a drain WebSockets are told to go, and new ones go elsewhere; nobody who answers is cut.
 #[test]
 fn websockets_are_told_to_go_at_the_deadline() {
     let [one, other] = [(); 2].map(|()| backend(GRANT, echo));
     let pool = format!(
-        "[pools.shop]\nbackends = [{{ address = \"{one}\" }}, {{ address = \"{other}\" }}]\n"
+        "[pools.shop]\nbackends = [{{ address = \"{one}\" }}, {{ address = \"{other}\" }}]\n\
+         [pools.shop.drain]\nspread = \"500ms\"\n"
     );
     let steered = Steered::before(&pool);
     let one = one.to_string();

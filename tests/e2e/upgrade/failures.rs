@@ -111,6 +111,31 @@ fn a_new_process_that_is_killed_changes_nothing() {
     assert!(serving(&balancer).is_none());
 }
 
+/// Whoever says so while the new process starts has it said to that one.
+#[test]
+fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
+    let origin = Origin::named("a");
+    let good = Balancer::front("shop") + &pool("shop", "round-robin", &[&origin]);
+    let program = Turnable::to_the_program();
+    let mut balancer = Balancer::start_at(&program.path(), &good);
+    let gate = balancer.folder().join("gate");
+    program.turn_to_script(&format!(
+        "while [ ! -e {} ]; do sleep 0.02; done\nexec {} \"$@\"",
+        gate.display(),
+        binary().display()
+    ));
+    balancer.signal(Signal::USR2);
+    wait_until(DEADLINE, "the new process to be starting", || {
+        !balancer.candidates().is_empty()
+    });
+    balancer.signal(Signal::HUP);
+    std::fs::write(&gate, "").expect("the folder can be written to");
+    assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
+    let reloads = "forecourt_config_reloads_total{result=\"ok\"}";
+    wait_until(DEADLINE, "the reload", || balancer.metric(reloads) == 1.0);
+    end(&balancer);
+}
+
 /// The variable of an upgrade in an environment that is none.
 #[test]
 fn a_process_that_was_left_alone_says_so() {
