@@ -7,7 +7,8 @@
 //! bounded.
 
 use super::limits::{CHUNK_LINE_BYTES, CHUNK_SIZE_DIGITS, EXTENSION_BYTES, TRAILERS};
-use super::parse::{HeadError, HeadScan, parse_trailers};
+use super::parse::{HeadError, parse_trailers};
+use super::scan::HeadScan;
 use crate::message::framing::Framing;
 use crate::message::grammar::{is_token_byte, trim};
 use crate::message::head::Head;

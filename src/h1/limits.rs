@@ -19,9 +19,6 @@ impl Default for Limits {
     }
 }
 
-/// Fields of a head that are parsed on the stack; heads with more cost an allocation.
-pub(super) const INLINE_FIELDS: usize = 128;
-
 /// Bytes of a line that says the size of a chunk. A reader's buffer has to hold that much.
 pub const CHUNK_LINE_BYTES: usize = 1024;
 

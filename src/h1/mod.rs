@@ -9,7 +9,8 @@
 //! In reading order:
 //!
 //! - [`limits`]: how much is taken.
-//! - [`parse`]: finding the end of a head, and reading it: `httparse`, and a strict pass of our own.
+//! - [`parse`]: reading a head, in one strict pass.
+//! - [`scan`]: finding the end of a head as its bytes come.
 //! - [`body`]: where the content lies in a body, chunked or counted.
 //! - [`mod@write`]: heads and chunks on their way out.
 //!
@@ -24,11 +25,13 @@
 pub mod body;
 pub mod limits;
 pub mod parse;
+pub mod scan;
 pub mod write;
 
 pub use body::{BodyError, Decoded, Decoder};
 pub use limits::Limits;
-pub use parse::{HeadError, HeadErrorKind, HeadScan, parse_request, parse_response};
+pub use parse::{HeadError, HeadErrorKind, parse_request, parse_response};
+pub use scan::HeadScan;
 pub use write::Connection;
 
 #[cfg(test)]

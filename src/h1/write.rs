@@ -323,7 +323,6 @@ mod tests {
             assert_eq!(written(|out| chunk_head(len, out)), format!("{len:x}\r\n"));
         }
         let mut trailers = Head::new();
-        trailers.adopt(b"", Version::Http11);
         trailers.push(b"X-Sum", b"1");
         assert_eq!(
             written(|out| last_chunk(Some(&trailers), out)),

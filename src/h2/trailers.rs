@@ -8,7 +8,7 @@ use crate::message::hop_by_hop;
 
 /// Writes a trailer section into `head`; what may not stand there is left out.
 pub fn read(fields: &HeaderMap, most: usize, head: &mut Head) -> Result<(), HeadError> {
-    head.adopt(b"", Version::Http2);
+    head.begin(Version::Http2);
     adopt_fields(fields, most, head)?;
     hop_by_hop::strip_trailers(head);
     Ok(())

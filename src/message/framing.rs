@@ -116,22 +116,20 @@ pub fn content_length(value: &[u8]) -> Option<u64> {
 
 /// What the fields say, whoever sent them.
 fn declared(head: &Head) -> Result<Option<Framing>, FramingError> {
-    let mut length = None;
-    let mut chunked = false;
-    for field in head.fields() {
-        if field.known == Name::ContentLength {
-            if length.replace(parse_length(field.value)?).is_some() {
-                return Err(FramingError::RepeatedContentLength);
-            }
-        } else if field.known == Name::TransferEncoding {
-            if std::mem::replace(&mut chunked, true) {
-                return Err(FramingError::RepeatedTransferEncoding);
-            }
-            if !field.value.eq_ignore_ascii_case(b"chunked") {
-                return Err(FramingError::TransferEncoding);
-            }
-        }
+    let mut lengths = head.all(Name::ContentLength);
+    let length = lengths.next().map(parse_length).transpose()?;
+    if lengths.next().is_some() {
+        return Err(FramingError::RepeatedContentLength);
     }
+    let mut codings = head.all(Name::TransferEncoding);
+    let coding = codings.next();
+    if codings.next().is_some() {
+        return Err(FramingError::RepeatedTransferEncoding);
+    }
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(FramingError::TransferEncoding);
+    }
+    let chunked = coding.is_some();
     match (length, chunked) {
         (Some(_), true) => Err(FramingError::LengthAndCoding),
         (None, true) if head.version() != Version::Http11 => {

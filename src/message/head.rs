@@ -9,7 +9,7 @@
 use std::fmt;
 
 use super::method::Method;
-pub use super::name::Name;
+pub use super::name::{Name, Names};
 
 /// A first line and its fields.
 #[derive(Clone, Default)]
@@ -18,9 +18,9 @@ pub struct Head {
     fields: Vec<Field>,
     start: Start,
     version: Version,
-    /// The known names that fields have been added with since it was empty, a bit each: whoever asks for one that never
-    /// was there, and most do, walks no fields.
-    seen: u32,
+    /// The names that fields have been added with since it was empty: whoever asks for one that never was there, and most
+    /// do, walks no fields.
+    seen: Names,
 }
 
 /// The version of the message as it was received.
@@ -61,6 +61,8 @@ struct Field {
     value: Span,
     known: Name,
     removed: bool,
+    /// Whether it lies in the bytes as `name: value` and its line end, as it is written.
+    is_line: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Head {
         self.fields.clear();
         self.start = Start::Empty;
         self.version = Version::default();
-        self.seen = 0;
+        self.seen = Names::default();
     }
 
     /// Bytes of memory that the head holds, for whoever decides whether it is worth keeping.
@@ -206,10 +208,10 @@ impl Head {
         let mut fields = self.fields.iter().filter(is_wanted).peekable();
         std::iter::from_fn(move || {
             let first = fields.next()?;
-            let Some(mut lines) = self.line(first) else {
+            let Some(mut lines) = Self::line(first) else {
                 return Some(Lines::Apart(self.seen_as(first)));
             };
-            while let Some(next) = fields.peek().and_then(|field| self.line(field))
+            while let Some(next) = fields.peek().and_then(|field| Self::line(field))
                 && next.start == lines.end
             {
                 lines.end = next.end;
@@ -220,12 +222,9 @@ impl Head {
     }
 
     /// Where a field lies, if it lies as one line in the form in which it is written.
-    fn line(&self, field: &Field) -> Option<std::ops::Range<usize>> {
-        let (name, value) = (field.name.range(), field.value.range());
-        let is_line = value.start == name.end + 2
-            && self.bytes[name.end..value.start] == *b": "
-            && self.bytes.get(value.end..value.end + 2) == Some(b"\r\n");
-        is_line.then_some(name.start..value.end + 2)
+    fn line(field: &Field) -> Option<std::ops::Range<usize>> {
+        let (start, end) = (field.name.start as usize, field.value.end as usize + 2);
+        field.is_line.then_some(start..end)
     }
 
     fn seen_as(&self, field: &Field) -> FieldRef<'_> {
@@ -261,21 +260,49 @@ impl Head {
             .map(|field| field.value)
     }
 
+    /// Number of fields of a known name.
+    pub fn count(&self, known: Name) -> usize {
+        let is_one = |field: &&Field| !field.removed && field.known == known;
+        if self.may_have(known) {
+            self.fields.iter().filter(is_one).count()
+        } else {
+            0
+        }
+    }
+
     /// Appends a field. The caller answers for name and value being free of CR, LF and NUL.
+    #[inline]
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        // In line, for nearly all names that are pushed are known to the compiler.
+        self.push_as(Name::from_bytes(name), name, value);
+    }
+
+    fn push_as(&mut self, known: Name, name: &[u8], value: &[u8]) {
         debug_assert!(!name.is_empty() && memchr::memchr3(b'\r', b'\n', 0, value).is_none());
-        let known = Name::from_bytes(name);
         self.bytes.reserve(name.len() + value.len() + 4);
         let name = self.append(name);
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.add(known, name, value);
+        self.add(known, name, value, true);
     }
 
     /// Removes all fields of a known name; says whether there were any.
     pub fn remove(&mut self, known: Name) -> bool {
-        self.may_have(known) && self.remove_if(|field| field.known == known)
+        self.remove_all(Names::of(&[known]))
+    }
+
+    /// Removes all fields of these names; says whether there were any.
+    pub fn remove_all(&mut self, names: Names) -> bool {
+        let mut found = false;
+        if self.seen.has_any(names) {
+            for field in &mut self.fields {
+                let goes = !field.removed && names.has_any(Names::of(&[field.known]));
+                field.removed |= goes;
+                found |= goes;
+            }
+        }
+        found
     }
 
     /// Removes all fields for which `unwanted` says so; says whether there were any.
@@ -307,6 +334,7 @@ impl Head {
         let gone = part.len();
         value.copy_within(part.end.., part.start);
         field.value.end -= gone as u32;
+        field.is_line = false;
     }
 
     /// Number of fields that have not been removed.
@@ -319,28 +347,27 @@ impl Head {
         self.len() == 0
     }
 
-    /// Starts a head whose parts are ranges of `bytes`, which are copied once: the parser's way in.
-    pub fn adopt(&mut self, bytes: &[u8], version: Version) {
+    /// Begins a head of this version with no first line: trailers are left like that, and the parser names the rest.
+    pub fn begin(&mut self, version: Version) {
         self.clear();
-        self.bytes.extend_from_slice(bytes);
         self.version = version;
     }
 
-    /// Names the first line of a request after [`Head::adopt`], as ranges of the adopted bytes.
+    /// Names the first line of a request after [`Head::begin`], as ranges of the bytes that [`Head::adopt`] will take.
     pub fn adopt_request(
         &mut self,
-        method: std::ops::Range<usize>,
+        method: Method,
+        method_text: std::ops::Range<usize>,
         target: std::ops::Range<usize>,
     ) {
-        let method_text = Span::from(method);
         self.start = Start::Request {
-            method: Method::from_bytes(self.at(method_text)),
-            method_text,
+            method,
+            method_text: method_text.into(),
             target: target.into(),
         };
     }
 
-    /// Names the first line of a response after [`Head::adopt`], as ranges of the adopted bytes.
+    /// Names the first line of a response, as [`Head::adopt_request`] does.
     pub fn adopt_response(&mut self, status: u16, reason: std::ops::Range<usize>) {
         self.start = Start::Response {
             status,
@@ -348,25 +375,39 @@ impl Head {
         };
     }
 
-    /// Adds a field after [`Head::adopt`], as ranges of the adopted bytes.
-    pub fn adopt_field(&mut self, name: std::ops::Range<usize>, value: std::ops::Range<usize>) {
-        let name = Span::from(name);
-        self.add(Name::from_bytes(self.at(name)), name, value.into());
+    /// Adds a field as ranges of the bytes that [`Head::adopt`] will take. `is_line`: whether it lies there as
+    /// `name: value` and the end of the line, with nothing else between.
+    pub fn adopt_field(
+        &mut self,
+        known: Name,
+        name: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+        is_line: bool,
+    ) {
+        self.add(known, name.into(), value.into(), is_line);
     }
 
-    fn add(&mut self, known: Name, name: Span, value: Span) {
-        self.seen |= known.bit();
+    /// Takes the bytes that all that was adopted are ranges of; they are copied once. Nothing may be asked of the head
+    /// before.
+    pub fn adopt(&mut self, bytes: &[u8]) {
+        debug_assert!(self.bytes.is_empty());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn add(&mut self, known: Name, name: Span, value: Span, is_line: bool) {
+        self.seen.add(known);
         self.fields.push(Field {
             name,
             value,
             known,
             removed: false,
+            is_line,
         });
     }
 
-    /// Whether a field of this name has been added, removed by now or not.
-    fn may_have(&self, known: Name) -> bool {
-        self.seen & known.bit() != 0
+    /// Whether a field of this name has been added, removed by now or not. What never was there need not be looked for.
+    pub fn may_have(&self, known: Name) -> bool {
+        self.seen.has_any(Names::of(&[known]))
     }
 
     fn append(&mut self, part: &[u8]) -> Span {
@@ -441,13 +482,16 @@ mod tests {
     fn lines_are_the_fields_however_they_lie() {
         let wire = b"GET / HTTP/1.1\r\nHost: a\r\nTe:x\r\nX-A: 1\r\nX-B: 2 \r\nX-C: 3\r\nCookie: a=1; b=2\r\nX-D: 4\r\n\r\n";
         let mut head = Head::new();
-        head.adopt(wire, Version::Http11);
+        head.adopt(wire);
         let mut at = 16;
         for line in wire[16..wire.len() - 2].split_inclusive(|byte| *byte == b'\n') {
             let colon = at + line.iter().position(|byte| *byte == b':').unwrap();
             let value = &wire[colon + 1..at + line.len() - 2];
             let start = colon + 1 + value.len() - value.trim_ascii_start().len();
-            head.adopt_field(at..colon, start..start + value.trim_ascii().len());
+            let value = start..start + value.trim_ascii().len();
+            let is_line = start == colon + 2 && value.end + 2 == at + line.len();
+            let known = Name::from_bytes(&wire[at..colon]);
+            head.adopt_field(known, at..colon, value, is_line);
             at += line.len();
         }
         head.remove_if(|field| field.name == b"X-A");
@@ -485,9 +529,10 @@ mod tests {
     #[test]
     fn adopted_ranges_read_back() {
         let mut head = Head::new();
-        head.adopt(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Version::Http11);
-        head.adopt_request(0..3, 4..5);
-        head.adopt_field(16..20, 22..23);
+        head.begin(Version::Http11);
+        head.adopt_request(Method::Get, 0..3, 4..5);
+        head.adopt_field(Name::Host, 16..20, 22..23, true);
+        head.adopt(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!((head.method(), head.target()), (Method::Get, &b"/"[..]));
         assert_eq!(head.first(Name::Host), Some(&b"a"[..]));
     }

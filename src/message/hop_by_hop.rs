@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::forwarded;
 use super::grammar::{elements, trim};
-use super::head::{FieldRef, Head, Name, Version};
+use super::head::{FieldRef, Head, Name, Names, Version};
 
 /// Removes what belongs to the connection: the hop-by-hop fields, `Content-Length` and
 /// `Transfer-Encoding` (the writer adds what it does itself), and the fields that `Connection` names.
@@ -23,7 +23,13 @@ use super::head::{FieldRef, Head, Name, Version};
 /// bounded.
 pub fn strip(head: &mut Head) {
     let named = Named::by(head);
-    head.remove_if(|field| is_hop_by_hop(field.known) || named.takes(field));
+    head.remove_all(HOP_BY_HOP);
+    match named {
+        Named::Nothing => {}
+        Named::These(_) | Named::TooMany => {
+            head.remove_if(|field| named.takes(field));
+        }
+    }
 }
 
 /// Removes from a trailer section what may not stand there (RFC 9110 section 6.5.1): all that frames,
@@ -35,6 +41,9 @@ pub fn strip_trailers(trailers: &mut Head) {
 /// Whether the connection may carry another message after this one (RFC 9112 section 9.3).
 pub fn keep_alive(head: &Head) -> bool {
     let mut wanted = head.version() >= Version::Http11;
+    if !head.may_have(Name::Connection) {
+        return wanted;
+    }
     for option in options(head) {
         if option.eq_ignore_ascii_case(b"close") {
             return false;
@@ -63,7 +72,8 @@ pub fn upgrade(head: &Head) -> Option<&[u8]> {
 
 /// Whether the client waits for a 100 before it sends the body (RFC 9110 section 10.1.1).
 pub fn expects_continue(head: &Head) -> bool {
-    head.version() >= Version::Http11
+    head.may_have(Name::Expect)
+        && head.version() >= Version::Http11
         && head
             .all(Name::Expect)
             .flat_map(elements)
@@ -72,33 +82,32 @@ pub fn expects_continue(head: &Head) -> bool {
 
 /// Whether the client takes trailers (RFC 9110 section 10.1.4).
 pub fn te_trailers(head: &Head) -> bool {
-    head.all(Name::Te).flat_map(elements).any(|coding| {
-        let name = coding
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default();
-        trim(name).eq_ignore_ascii_case(b"trailers")
-    })
+    let mut codings = head.all(Name::Te).flat_map(elements);
+    head.may_have(Name::Te)
+        && codings.any(|coding| {
+            let name = coding
+                .split(|byte| *byte == b';')
+                .next()
+                .unwrap_or_default();
+            trim(name).eq_ignore_ascii_case(b"trailers")
+        })
 }
 
 fn options(head: &Head) -> impl Iterator<Item = &[u8]> {
     head.all(Name::Connection).flat_map(elements)
 }
 
-fn is_hop_by_hop(name: Name) -> bool {
-    matches!(
-        name,
-        Name::Connection
-            | Name::ContentLength
-            | Name::KeepAlive
-            | Name::ProxyAuthenticate
-            | Name::ProxyAuthorization
-            | Name::ProxyConnection
-            | Name::Te
-            | Name::TransferEncoding
-            | Name::Upgrade
-    )
-}
+const HOP_BY_HOP: Names = Names::of(&[
+    Name::Connection,
+    Name::ContentLength,
+    Name::KeepAlive,
+    Name::ProxyAuthenticate,
+    Name::ProxyAuthorization,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::TransferEncoding,
+    Name::Upgrade,
+]);
 
 /// Whether a field is meant for the other end, whatever a hop between says.
 fn is_for_the_end(field: FieldRef<'_>) -> bool {
@@ -121,6 +130,9 @@ enum Named {
 
 impl Named {
     fn by(head: &Head) -> Self {
+        if !head.may_have(Name::Connection) {
+            return Self::Nothing;
+        }
         let usual: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
         let mut list = SmallVec::new();
         let mut count = 0;

@@ -35,13 +35,35 @@ pub enum Name {
     Other,
 }
 
-impl Name {
-    /// Its place among the names that a head has seen.
-    pub(super) const fn bit(self) -> u32 {
-        1 << self as u32
+/// Some of the known names, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names(u32);
+
+impl Names {
+    /// These names.
+    pub const fn of(names: &[Name]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < names.len() {
+            bits |= 1 << names[at] as u32;
+            at += 1;
+        }
+        Self(bits)
     }
 
+    /// Whether the two have a name in common.
+    pub const fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    pub(super) fn add(&mut self, name: Name) {
+        self.0 |= 1 << name as u32;
+    }
+}
+
+impl Name {
     /// Finds the known name, without regard to case.
+    #[inline]
     pub fn from_bytes(name: &[u8]) -> Self {
         // By length first: nearly every field is told apart from the known ones by that alone.
         match name.len() {

@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 
 use super::patience::Patience;
-use super::{Peer, Terms};
-use crate::h1::{self, HeadErrorKind, HeadScan, Limits};
+use super::{Peer, Terms, h2};
+use crate::h1::{HeadError, HeadErrorKind, HeadScan, Limits};
 use crate::message::Head;
-use crate::message::framing::{self, Framing};
 use crate::telemetry::Cause;
 use crate::worker::{Buffer, Output, Stream, Timer, Worker};
 
@@ -57,25 +56,6 @@ impl Connection<'_> {
         let most = self.terms.listener.limits.requests;
         most > 0 && self.nth >= most
     }
-
-    /// Takes the head of `length` bytes off the input and decides how its body is framed.
-    pub(super) fn take_head(&mut self, length: usize) -> Result<(Head, Framing), (Cause, Head)> {
-        let mut head = self.worker.take_head();
-        let parsed = h1::parse_request(
-            &self.input.buffer.bytes()[..length],
-            &limits(&self.terms),
-            &mut head,
-        );
-        self.input.buffer.consume(length);
-        self.input.scan.reset();
-        if let Err(error) = parsed {
-            return Err((cause_of(error.kind()), head));
-        }
-        match framing::request_framing(&head) {
-            Ok(framing) => Ok((head, framing)),
-            Err(_) => Err((Cause::BadRequest, head)),
-        }
-    }
 }
 
 impl From<Buffer> for Input {
@@ -94,13 +74,22 @@ impl Input {
         self.buffer.consume(n);
     }
 
-    pub(super) fn find_head(&mut self, limits: &Limits) -> Result<Option<usize>, Cause> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        self.scan
-            .find(self.buffer.bytes(), limits)
-            .map_err(|error| cause_of(error.kind()))
+    /// Reads a request's head and takes it off the input; false as long as not all of it is there. When it fails, `head`
+    /// holds what had been read until then.
+    pub(super) fn take_head(&mut self, limits: &Limits, head: &mut Head) -> Result<bool, Cause> {
+        let bytes = self.buffer.bytes();
+        let read = self.scan.read_request(bytes, limits, head);
+        let Some(length) = read.map_err(|error| cause_of(HeadError::kind(error)))? else {
+            return Ok(false);
+        };
+        self.buffer.consume(length);
+        self.scan.reset();
+        Ok(true)
+    }
+
+    /// Whether it begins as HTTP/2 does with prior knowledge (RFC 9113 section 3.4).
+    pub(super) fn is_http2(&self) -> bool {
+        self.buffer.bytes().starts_with(h2::PREFACE_HEAD)
     }
 }
 

@@ -19,7 +19,7 @@ use super::watch::Watch;
 use super::{Answer, Handler, Peer, Request, Terms, Tunnel, h2, tunnel};
 use crate::h1::write;
 use crate::message::body::{AnswerBody, Body, Ending, Interim, RequestBody};
-use crate::message::framing::Framing;
+use crate::message::framing::{self, Framing};
 use crate::message::head::Version;
 use crate::message::{Head, hop_by_hop};
 use crate::telemetry::Cause;
@@ -47,15 +47,28 @@ pub fn serve<H: Handler>(
         let mut terms = handler.terms(&peer);
         let mut nth = 0;
         loop {
-            let got = next_head(&wire, &mut input, &timer, &worker, &terms, since).await;
-            if nth == 0 && !peer.tls && terms.listener.http2 && is_http2(&got, &input) {
-                // Prior knowledge (RFC 9113 section 3.3). Where there is a handshake, it says what is spoken.
-                drop(timer);
-                let (stream, peer) = (wire.into_inner().stream, Rc::new(peer));
-                return Box::pin(h2::serve(stream, input.buffer, peer, handler, worker)).await;
-            }
-            // It may have waited for long: the request counts by what holds now.
-            terms = handler.terms(&peer);
+            let mut waiting = Waiting {
+                timer: &timer,
+                worker: &worker,
+                terms,
+                has_begun: false,
+            };
+            let now = || handler.terms(&peer);
+            let got = next_head(&wire, &mut input, &mut waiting, now, since).await;
+            terms = waiting.terms;
+            let (head, refused) = match got {
+                NextHead::Closed => return farewell(&wire).await,
+                NextHead::Whole(head) => (head, None),
+                NextHead::Refused(Cause::VersionUnsupported, _)
+                    if nth == 0 && !peer.tls && terms.listener.http2 && input.is_http2() =>
+                {
+                    // Prior knowledge (RFC 9113 section 3.3). Where there is a handshake, it says what is spoken.
+                    drop(timer);
+                    let (stream, peer) = (wire.into_inner().stream, Rc::new(peer));
+                    return Box::pin(h2::serve(stream, input.buffer, peer, handler, worker)).await;
+                }
+                NextHead::Refused(cause, head) => (head, Some(cause)),
+            };
             nth += 1;
             let mut connection = Connection {
                 wire: &wire,
@@ -67,14 +80,9 @@ pub fn serve<H: Handler>(
                 nth,
             };
             // Boxed while it lasts: an idle connection is to be small.
-            let next = match got {
-                NextHead::Closed => return farewell(&wire).await,
-                NextHead::Refused(cause) => {
-                    Box::pin(refuse(&mut connection, &handler, cause)).await
-                }
-                NextHead::Whole(length) => {
-                    Box::pin(exchange(&mut connection, &handler, length)).await
-                }
+            let next = match refused {
+                Some(cause) => Box::pin(refuse(&mut connection, &handler, cause, head)).await,
+                None => boxed(|| exchange(&mut connection, &handler, head)).await,
             };
             match next {
                 Next::Again(at) => (since, terms) = (at, connection.terms),
@@ -110,7 +118,8 @@ pub async fn turn_away<H: Handler>(
         terms: handler.terms(&peer),
         nth: 1,
     };
-    match refuse(&mut connection, &handler, cause).await {
+    let head = worker.take_head();
+    match refuse(&mut connection, &handler, cause, head).await {
         Next::Break => {}
         Next::Again(_) | Next::Close | Next::Linger => {
             linger(&wire, &mut input, &timer, &worker).await;
@@ -118,8 +127,10 @@ pub async fn turn_away<H: Handler>(
     }
 }
 
-fn is_http2(got: &NextHead, input: &Input) -> bool {
-    matches!(got, NextHead::Whole(length) if input.buffer.bytes()[..*length] == *h2::PREFACE_HEAD)
+/// Makes a future where it will lie: made first, it would have to be moved there, and it is large.
+#[inline(always)]
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 /// What comes after an exchange.
@@ -133,56 +144,62 @@ enum Next {
 }
 
 enum NextHead {
-    /// The input begins with a head of this many bytes.
-    Whole(usize),
+    /// A request's, off the input.
+    Whole(Head),
     /// The client has nothing more to say, or said nothing in time.
     Closed,
-    Refused(Cause),
+    /// What could be read of one that is not served.
+    Refused(Cause, Head),
 }
 
-/// Waits for a whole head. The input holds it when this returns [`NextHead::Whole`]. Cancel-safe.
+/// A connection that waits for a head.
+struct Waiting<'a> {
+    timer: &'a Timer,
+    worker: &'a Worker,
+    /// As they were when it was last looked at.
+    terms: Terms,
+    /// Whether a byte of the head is there.
+    has_begun: bool,
+}
+
+/// Waits for a head and reads it, under the terms that hold when it comes. Cancel-safe.
 async fn next_head(
     wire: &RefCell<Wire>,
     input: &mut Input,
-    timer: &Timer,
-    worker: &Worker,
-    terms: &Terms,
+    waiting: &mut Waiting<'_>,
+    now: impl Fn() -> Terms,
     since: Instant,
 ) -> NextHead {
-    let limits = limits(terms);
-    let mut phase = Waiting::Idle;
-    timer.set(since + terms.listener.timeouts.idle);
+    waiting
+        .timer
+        .set(since + waiting.terms.listener.timeouts.idle);
     poll_fn(|cx| {
         loop {
             input.skip_empty_lines();
-            match input.find_head(&limits) {
-                Ok(Some(length)) => return Poll::Ready(NextHead::Whole(length)),
-                Ok(None) => {}
-                Err(cause) => return Poll::Ready(NextHead::Refused(cause)),
+            if !input.buffer.is_empty() {
+                // It may have waited for long: the request counts by what holds now.
+                waiting.terms = now();
+                if let Some(got) = waiting.read(input) {
+                    return Poll::Ready(got);
+                }
             }
-            if phase == Waiting::Idle && !input.buffer.is_empty() {
-                phase = Waiting::Head;
-                timer.set(Instant::now() + terms.listener.timeouts.header);
-            }
-            let most = limits.head_bytes.max(Buffer::SMALL) + SPARE_ROOM;
-            if !input
-                .buffer
-                .make_room(worker.buffers(), Buffer::SMALL, most)
-            {
-                return Poll::Ready(NextHead::Refused(Cause::HeadTooLarge));
+            let buffers = waiting.worker.buffers();
+            let most = limits(&waiting.terms).head_bytes.max(Buffer::SMALL) + SPARE_ROOM;
+            if !input.buffer.make_room(buffers, Buffer::SMALL, most) {
+                return Poll::Ready(waiting.refuse(Cause::HeadTooLarge));
             }
             match wire.borrow_mut().stream.poll_read(cx, &mut input.buffer) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     // Given back: memory for the next connection would have to be cleared first.
-                    worker.buffers().take_back(&mut input.buffer);
+                    buffers.take_back(&mut input.buffer);
                     return Poll::Ready(NextHead::Closed);
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     if input.buffer.is_empty() {
-                        worker.buffers().take_back(&mut input.buffer);
+                        buffers.take_back(&mut input.buffer);
                     }
-                    return poll_waiting(phase, terms, timer, worker, cx);
+                    return waiting.poll(cx);
                 }
             }
         }
@@ -190,47 +207,56 @@ async fn next_head(
     .await
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Idle,
-    Head,
+impl Waiting<'_> {
+    /// Reads the head that the input begins with, if all of it is there.
+    fn read(&mut self, input: &mut Input) -> Option<NextHead> {
+        let mut head = self.worker.take_head();
+        match input.take_head(&limits(&self.terms), &mut head) {
+            Ok(true) => return Some(NextHead::Whole(head)),
+            Err(cause) => return Some(NextHead::Refused(cause, head)),
+            Ok(false) => self.worker.give_head(head),
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            let most = self.terms.listener.timeouts.header;
+            self.timer.set(Instant::now() + most);
+        }
+        None
+    }
+
+    fn refuse(&self, cause: Cause) -> NextHead {
+        NextHead::Refused(cause, self.worker.take_head())
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<NextHead> {
+        let Self { timer, worker, .. } = self;
+        if !self.has_begun && worker.phase() == Phase::Draining {
+            // A request may be on its way: closing now would lose it.
+            let until = worker.idle_grace_until().unwrap_or_else(Instant::now);
+            timer.set(until.min(Instant::now() + self.terms.listener.timeouts.idle));
+        }
+        timer.poll_expired(cx).map(|()| {
+            if self.has_begun {
+                self.refuse(Cause::HeaderTimeout)
+            } else {
+                NextHead::Closed
+            }
+        })
+    }
 }
 
-fn poll_waiting(
-    phase: Waiting,
-    terms: &Terms,
-    timer: &Timer,
-    worker: &Worker,
-    cx: &mut Context<'_>,
-) -> Poll<NextHead> {
-    if phase == Waiting::Idle && worker.phase() == Phase::Draining {
-        // A request may be on its way: closing now would lose it.
-        let until = worker.idle_grace_until().unwrap_or_else(Instant::now);
-        timer.set(until.min(Instant::now() + terms.listener.timeouts.idle));
-    }
-    if timer.poll_expired(cx).is_pending() {
-        return Poll::Pending;
-    }
-    Poll::Ready(match phase {
-        Waiting::Idle => NextHead::Closed,
-        Waiting::Head => NextHead::Refused(Cause::HeaderTimeout),
-    })
-}
-
-/// One exchange: the head at the front of the input is parsed, answered, and the answer delivered.
+/// One exchange: the request is answered, and the answer delivered.
 async fn exchange<H: Handler>(
     connection: &mut Connection<'_>,
     handler: &Rc<H>,
-    length: usize,
+    head: Head,
 ) -> Next {
     let received = Instant::now();
     connection.prepare_output();
-    let (head, framing) = match connection.take_head(length) {
-        Ok(both) => both,
+    let Ok(framing) = framing::request_framing(&head) else {
         // Boxed, as below: most requests are not refused, and have no use for the room.
-        Err((cause, head)) => {
-            return Box::pin(refuse_with(connection, handler, cause, head, received)).await;
-        }
+        let cause = Cause::BadRequest;
+        return Box::pin(refuse_with(connection, handler, cause, head, received)).await;
     };
     if connection.input.buffer.is_empty() {
         // A backend may take its time: what waits for it holds no memory that is of no use.
@@ -360,9 +386,9 @@ async fn refuse<H: Handler>(
     connection: &mut Connection<'_>,
     handler: &Rc<H>,
     cause: Cause,
+    head: Head,
 ) -> Next {
     connection.prepare_output();
-    let head = connection.worker.take_head();
     refuse_with(connection, handler, cause, head, Instant::now()).await
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::response::H1Body;
 use super::upload::Uploading;
 use super::{Attempt, Connection, SendError, Store, tls};
-use crate::h1::{self, HeadScan, Limits, write};
+use crate::h1::{HeadScan, Limits, write};
 use crate::message::body::{Body, BodyFailure, Length, RequestBody};
 use crate::message::framing::{self, Framing};
 use crate::message::{Head, Method, Name, hop_by_hop};
@@ -188,15 +188,10 @@ impl Sending<'_> {
     ) -> Result<Option<(Framing, Length)>, Cause> {
         loop {
             let bytes = connection.input.bytes();
-            let Some(length) = self
-                .scan
-                .find(bytes, &LIMITS)
-                .map_err(|_| Cause::Protocol)?
-            else {
+            let read = self.scan.read_response(bytes, &LIMITS, &mut self.answer);
+            let Some(length) = read.map_err(|_| Cause::Protocol)? else {
                 return Ok(None);
             };
-            h1::parse_response(&bytes[..length], &LIMITS, &mut self.answer)
-                .map_err(|_| Cause::Protocol)?;
             connection.input.consume(length);
             self.scan.reset();
             match self.answer.status() {

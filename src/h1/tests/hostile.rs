@@ -176,7 +176,7 @@ fn limits_hold_to_the_byte() {
 }
 
 #[test]
-fn more_fields_than_fit_on_the_stack_are_read() {
+fn as_many_fields_are_read_as_are_allowed() {
     let bytes = format!(
         "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
         "a: b\r\n".repeat(300)
@@ -316,10 +316,7 @@ const HOSTILE_REQUESTS: &[(&[u8], HeadError)] = &[
         b"GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n",
         HeadError::Target,
     ),
-    (
-        b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n",
-        HeadError::StartLine,
-    ),
+    (b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target),
     (
         b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
         HeadError::StartLine,

@@ -13,22 +13,60 @@ use super::{
 use crate::message::framing::Framing;
 use crate::message::head::Head;
 
-/// Finds and parses a request's head at the front of `bytes`.
+/// Reads a request's head at the front of `bytes`: in two steps and in one, which have to agree.
 fn read_request(bytes: &[u8]) -> Result<Head, HeadError> {
-    let length = HeadScan::default()
-        .find(bytes, &Limits::default())?
-        .ok_or(HeadError::Length)?;
+    let limits = Limits::default();
+    let in_two = HeadScan::default().find(bytes, &limits).and_then(|found| {
+        let length = found.ok_or(HeadError::Length)?;
+        let mut head = Head::new();
+        parse_request(&bytes[..length], &limits, &mut head).map(|()| (head, length))
+    });
     let mut head = Head::new();
-    parse_request(&bytes[..length], &Limits::default(), &mut head).map(|()| head)
+    let in_one = HeadScan::default().read_request(bytes, &limits, &mut head);
+    agree(in_two, in_one, head)
 }
 
-/// Finds and parses a response's head at the front of `bytes`.
+/// The same for a response's.
 fn read_response(bytes: &[u8]) -> Result<Head, HeadError> {
-    let length = HeadScan::default()
-        .find(bytes, &Limits::default())?
-        .ok_or(HeadError::Length)?;
+    let limits = Limits::default();
+    let in_two = HeadScan::default().find(bytes, &limits).and_then(|found| {
+        let length = found.ok_or(HeadError::Length)?;
+        let mut head = Head::new();
+        parse_response(&bytes[..length], &limits, &mut head).map(|()| (head, length))
+    });
     let mut head = Head::new();
-    parse_response(&bytes[..length], &Limits::default(), &mut head).map(|()| head)
+    let in_one = HeadScan::default().read_response(bytes, &limits, &mut head);
+    agree(in_two, in_one, head)
+}
+
+fn agree(
+    in_two: Result<(Head, usize), HeadError>,
+    in_one: Result<Option<usize>, HeadError>,
+    head: Head,
+) -> Result<Head, HeadError> {
+    let length = in_one.and_then(|length| length.ok_or(HeadError::Length));
+    let (other, other_length) = match in_two {
+        Ok(both) => both,
+        Err(error) => {
+            assert_eq!(length, Err(error));
+            return Err(error);
+        }
+    };
+    assert_eq!(length, Ok(other_length));
+    assert_eq!(field_list(&head), field_list(&other));
+    assert_eq!(
+        (head.version(), head.status()),
+        (other.version(), other.status())
+    );
+    assert_eq!(
+        (head.method(), head.target()),
+        (other.method(), other.target())
+    );
+    assert_eq!(
+        (head.method_bytes(), head.reason()),
+        (other.method_bytes(), other.reason())
+    );
+    Ok(head)
 }
 
 fn field_list(head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
