@@ -59,14 +59,15 @@ fn rewrite(head: &mut Head, wanted: impl Fn(&[u8]) -> bool) {
 }
 
 fn find_in<'a>(head: &'a Head, name: &[u8]) -> Option<&'a [u8]> {
-    head.all(Name::Cookie)
-        .find_map(|field| parts(field).find_map(|part| value_of(&field[part], name)))
+    head.all(Name::Cookie).find_map(|field| {
+        let place = pair_of(field, name)?;
+        value_of(&field[place], name)
+    })
 }
 
 /// Where the first cookie of this name stands in a field, with one of the semicolons around it.
 fn place_of(field: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let mut parts = parts(field);
-    let Range { start, end } = parts.find(|part| value_of(&field[part.clone()], name).is_some())?;
+    let Range { start, end } = pair_of(field, name)?;
     Some(if end == field.len() {
         start.saturating_sub(1)..end
     } else if start > 0 {
@@ -76,6 +77,23 @@ fn place_of(field: &[u8], name: &[u8]) -> Option<Range<usize>> {
         let rest = &field[end + 1..];
         start..field.len() - rest.trim_ascii_start().len()
     })
+}
+
+/// Where the first cookie of this name stands in a field, between its semicolons. The name is looked for, many bytes at
+/// once, and not one cookie after the other: cookies are the longest of all fields.
+fn pair_of(field: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    memchr::memmem::find_iter(field, name).find_map(|at| {
+        let start = at - spaces_before(&field[..at]);
+        let begins = start == 0 || field[start - 1] == b';';
+        let length = memchr::memchr(b';', &field[at..]);
+        let end = length.map_or(field.len(), |length| at + length);
+        (begins && value_of(&field[start..end], name).is_some()).then_some(start..end)
+    })
+}
+
+fn spaces_before(text: &[u8]) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    text.iter().rev().take_while(|byte| is_space(byte)).count()
 }
 
 fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
