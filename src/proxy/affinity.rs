@@ -1,11 +1,14 @@
 //! What the strategy wants to know of a request, and nothing else of it.
 
+use std::cell::RefCell;
+
 use super::admit::Admitted;
 use super::exchange::Exchange;
 use crate::backend::BackendTag;
 use crate::message::{Head, cookie};
 use crate::snapshot::Pool;
-use crate::strategy::ticket::{self, Ticket, TicketError};
+use crate::strategy::opened::{self, Opened};
+use crate::strategy::ticket::{Ticket, TicketError};
 use crate::worker::unix_seconds;
 
 /// The strategy's inputs, and what came of the sticky cookie.
@@ -27,7 +30,12 @@ pub(super) struct Stickiness {
 }
 
 /// Extracts what `pool` asks for.
-pub(super) fn extract(admitted: &Admitted, head: &Head, pool: &Pool, x: &Exchange) -> Inputs {
+pub(super) fn extract(
+    admitted: &Admitted,
+    head: &Head,
+    (pool, opened): (&Pool, &RefCell<Opened>),
+    x: &Exchange,
+) -> Inputs {
     let affinity = pool
         .strategy
         .needs()
@@ -36,8 +44,15 @@ pub(super) fn extract(admitted: &Admitted, head: &Head, pool: &Pool, x: &Exchang
     let sticky = pool.sticky.as_ref().map(|spec| {
         let now = unix_seconds();
         let name = spec.cookie_name(admitted.https);
-        let ticket =
-            cookie::find(head, name).map(|value| ticket::open(spec, name, &pool.name, value, now));
+        let asked = opened::Asked {
+            generation: x.view.generation,
+            index: x.pool.unwrap_or_default(),
+            pool: &pool.name,
+            spec,
+            cookie_name: name,
+        };
+        let value = cookie::find(head, name);
+        let ticket = value.map(|value| opened.borrow_mut().open(asked, value, now));
         Stickiness { ticket, now }
     });
     let pin = sticky

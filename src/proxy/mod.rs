@@ -55,6 +55,7 @@ use crate::message::Head;
 use crate::plan::Listener;
 use crate::server::{Answer, Handler, ListenerKey, Peer, Request, Terms};
 use crate::snapshot::{Reader, View};
+use crate::strategy::Opened;
 use crate::telemetry::{AccessLog, Cause};
 use crate::upstream::{Response, Transport};
 use crate::worker::Worker;
@@ -69,6 +70,7 @@ pub struct Proxy<T> {
     transport: T,
     log: Rc<RefCell<AccessLog>>,
     listeners: RefCell<HashMap<ListenerKey, Known, RandomState>>,
+    opened: RefCell<Opened>,
 }
 
 /// A listener's address as connections know it, and where it stands in the generation seen last.
@@ -107,6 +109,7 @@ impl<T: Transport> Proxy<T> {
             transport,
             log,
             listeners: RefCell::default(),
+            opened: RefCell::default(),
         }
     }
 
@@ -176,7 +179,7 @@ impl<T: Transport> Proxy<T> {
         };
         x.pool = Some(pool);
         let pool = &*view.pools[pool];
-        let inputs = affinity::extract(admitted, &request.head, pool, x);
+        let inputs = affinity::extract(admitted, &request.head, (pool, &self.opened), x);
         if let Some(body) = &mut request.body {
             pauses::allow(&request.head, body, pool);
         }

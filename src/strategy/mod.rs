@@ -17,7 +17,8 @@
 //! - [`random`], [`two_choices`]: by lot, and the less loaded of two lots;
 //! - [`least_connections`]: the least loaded of all;
 //! - [`ip_hash`]: one client, one member, with as little movement as can be;
-//! - [`sticky`], [`ticket`]: stickiness around any of them, and the sealed cookie that carries it.
+//! - [`sticky`], [`ticket`]: stickiness around any of them, and the sealed cookie that carries it;
+//! - [`opened`]: cookies that need not be opened again.
 //!
 //! Rules that hold for all of them, tested for all of them in `tests`: only eligible and untried members
 //! are picked; a retry falls on the others by their weights, never all on a neighbour; equal weights
@@ -31,6 +32,7 @@ pub mod cursor;
 pub mod ip_hash;
 pub mod least_connections;
 pub mod members;
+pub mod opened;
 pub mod placement;
 pub mod random;
 pub mod round_robin;
@@ -49,6 +51,7 @@ use std::sync::Arc;
 
 pub use cursor::Cursor;
 pub use members::{Member, Members, PanicThreshold, Slot};
+pub use opened::Opened;
 pub use placement::AddressKey;
 pub use spec::{SameSite, Spec, StickyKey, StickyKeyError, StickySpec};
 pub use sticky::Sticky;

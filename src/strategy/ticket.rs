@@ -17,6 +17,7 @@ use std::time::Duration;
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use smallvec::SmallVec;
 
 use super::{Member, Slot, StickyKey, StickySpec};
 use crate::backend::BackendTag;
@@ -142,11 +143,7 @@ pub fn open(
                 seen,
                 key_index,
             };
-            return if has_expired(spec, &ticket, now) {
-                Err(TicketError::Expired)
-            } else {
-                Ok(ticket)
-            };
+            return in_time(spec, ticket, now);
         }
     }
     Err(if known {
@@ -156,12 +153,17 @@ pub fn open(
     })
 }
 
-/// A ticket from the future is one from an instance whose clock is ahead: it counts as new.
-fn has_expired(spec: &StickySpec, ticket: &Ticket, now: u64) -> bool {
+/// The ticket, unless it has expired by now. One from the future is from an instance whose clock is ahead: it counts as
+/// new.
+pub(super) fn in_time(spec: &StickySpec, ticket: Ticket, now: u64) -> Result<Ticket, TicketError> {
     let past = |bound: Option<Duration>, since| {
         bound.is_some_and(|bound| now.saturating_sub(since) > bound.as_secs())
     };
-    past(spec.max_life, ticket.issued) || past(spec.max_idle, ticket.seen)
+    if past(spec.max_life, ticket.issued) || past(spec.max_idle, ticket.seen) {
+        Err(TicketError::Expired)
+    } else {
+        Ok(ticket)
+    }
 }
 
 /// Where a ticket is good.
@@ -317,12 +319,13 @@ impl Times {
 
 /// HMAC-SHA-256 over parts, each with its length before it.
 fn authenticate(key: &StickyKey, parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = hmac::Context::with_key(key.hmac());
+    // Gathered: the library's way in is long, and the parts are short.
+    let mut text = SmallVec::<[u8; 256]>::new();
     for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part);
     }
-    first_bytes(context.sign().as_ref())
+    first_bytes(hmac::sign(key.hmac(), &text).as_ref())
 }
 
 /// The first `N` bytes of at least as many; what is missing is 0.
