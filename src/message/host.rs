@@ -11,6 +11,7 @@ use std::net::Ipv6Addr;
 use smallvec::SmallVec;
 
 use super::authority::AuthorityError;
+use super::grammar::length_of;
 
 /// A host in lower case, without port and without a dot at its end; most fit in place.
 pub type Host = SmallVec<[u8; 64]>;
@@ -20,7 +21,7 @@ pub(super) fn read_host(text: &[u8], host: &mut Host) -> Result<Option<u16>, Aut
     let rest = if let Some(inside) = text.strip_prefix(b"[") {
         read_ipv6(inside, host)?
     } else {
-        let length = memchr::memchr2(b':', b'@', text).unwrap_or(text.len());
+        let length = length_of(text, |byte| NAME[usize::from(byte)]);
         read_name(&text[..length], host).map_err(|error| userinfo_or(text, error))?;
         &text[length..]
     };
@@ -44,23 +45,22 @@ fn userinfo_or(text: &[u8], error: AuthorityError) -> AuthorityError {
     }
 }
 
+/// Reads a name whose bytes have been looked at.
 fn read_name(name: &[u8], host: &mut Host) -> Result<(), AuthorityError> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     if name.len() > LONGEST_NAME {
         return Err(AuthorityError::Host);
     }
-    let mut label = 0;
-    for &byte in name {
-        if NAME[usize::from(byte)] && label < LONGEST_LABEL {
-            label += 1;
-        } else if byte == b'.' && label > 0 {
-            label = 0;
-        } else {
+    let mut rest = name;
+    loop {
+        let label = length_of(rest, |byte| byte != b'.');
+        if label == 0 || label > LONGEST_LABEL {
             return Err(AuthorityError::Host);
         }
-    }
-    if label == 0 {
-        return Err(AuthorityError::Host);
+        match rest.get(label + 1..) {
+            Some(behind) => rest = behind,
+            None => break,
+        }
     }
     host.extend_from_slice(name);
     host.make_ascii_lowercase();
@@ -100,12 +100,13 @@ fn read_port(digits: &[u8]) -> Result<Option<u16>, AuthorityError> {
     }
 }
 
-/// The bytes of a name between its dots.
+/// The bytes of a name, its dots among them.
 const NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_');
+        table[byte] =
+            matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.');
         byte += 1;
     }
     table

@@ -91,8 +91,9 @@ impl Exchange {
         listener_index: Option<usize>,
         received: Instant,
     ) -> Box<Self> {
-        // Boxed, for it is handed on from step to step.
-        Box::new(Self {
+        // Boxed, for it is handed on from step to step; written where it stays.
+        let room = Box::new_uninit();
+        let x = Self {
             view,
             worker: Rc::clone(worker),
             log: Rc::clone(log),
@@ -118,7 +119,8 @@ impl Exchange {
             first_byte: None,
             request_id: None,
             expects_continue: false,
-        })
+        };
+        Box::write(room, x)
     }
 
     /// Notes what the head says before it is rewritten.
@@ -258,10 +260,19 @@ fn draw_id(worker: &Worker) -> RequestId {
     let bits = u128::from(worker.draw()) << 64 | u128::from(worker.draw());
     let mut text = [0; 32];
     for (digits, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        digits[0] = HEX[usize::from(byte >> 4)];
-        digits[1] = HEX[usize::from(byte & 0xf)];
+        digits.copy_from_slice(&HEX[usize::from(byte)]);
     }
     RequestId::from_buf(text)
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Every byte in hexadecimal.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    table
+};

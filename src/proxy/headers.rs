@@ -25,13 +25,11 @@ pub(super) fn change_request(rules: &FieldRules, request: &mut Incoming<'_>, x: 
 
 /// Changes what the client sees of a response, of a backend or of our own: by the listener's rules, then by the route's.
 pub(super) fn change_response(head: &mut Head, asked: Asked<'_>, x: &Exchange) {
-    let route = x
-        .route
-        .map(|route| &x.view.plan.routes[route].edits.response_headers);
-    for rules in [Some(&x.listener.response_headers), route]
-        .into_iter()
-        .flatten()
-    {
+    if !x.listener.response_headers.is_empty() {
+        respond_by(&x.listener.response_headers, head, asked, x);
+    }
+    if let Some(route) = x.route {
+        let rules = &x.view.plan.routes[route].edits.response_headers;
         if !rules.is_empty() {
             respond_by(rules, head, asked, x);
         }

@@ -39,6 +39,11 @@ pub(super) fn in_answer(head: &Head) -> bool {
 }
 
 fn is_events(kind: &[u8]) -> bool {
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    let begins = |kind: &[u8]| kind.eq_ignore_ascii_case(EVENTS);
+    let behind = kind.get(EVENTS.len()..).unwrap_or_default();
+    // Nearly all are told apart by how they begin.
+    kind.get(..EVENTS.len()).is_some_and(begins)
+        && matches!(behind.trim_ascii_start(), [] | [b';', ..])
 }
+
+const EVENTS: &[u8] = b"text/event-stream";

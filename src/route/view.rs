@@ -16,6 +16,7 @@
 use smallvec::SmallVec;
 
 use super::rules::{Ambiguous, DotSegments, EncodedSlashes, PathRules, RepeatedSlashes};
+use crate::message::grammar::length_of;
 
 /// Where a view is written if the path is not in its form already. Longer ones go to the heap.
 pub type Room = SmallVec<[u8; 256]>;
@@ -74,12 +75,13 @@ pub(super) fn is_resolved(path: &[u8]) -> bool {
 
 /// Whether nothing needs a second look. A name that starts with a dot does, and is rare.
 pub(super) fn is_plain(path: &[u8], rules: PathRules) -> bool {
-    let mut after_slash = false;
-    for &byte in path {
-        match byte {
-            b'%' => return false,
-            b'/' | b'.' if after_slash => return false,
-            _ => after_slash = byte == b'/',
+    let mut rest = path;
+    loop {
+        let segment = length_of(rest, |byte| !matches!(byte, b'/' | b'%'));
+        match &rest[segment..] {
+            [] => break,
+            [b'%', ..] | [_, b'/' | b'.', ..] => return false,
+            [_, behind @ ..] => rest = behind,
         }
     }
     rules.encoded_slashes != EncodedSlashes::Reject || memchr::memchr(b'\\', path).is_none()

@@ -54,7 +54,8 @@ impl<'c> H1Body<'c> {
             return Err((Cause::Protocol, upload));
         }
         connection.timer.clear();
-        Ok(Box::new(Self {
+        let room = Box::new_uninit();
+        let body = Self {
             connection: Some(connection),
             store,
             upload,
@@ -64,7 +65,8 @@ impl<'c> H1Body<'c> {
             keep,
             ended: false,
             frames: None,
-        }))
+        };
+        Ok(Box::write(room, body))
     }
 
     /// It is one direction of a tunnel.

@@ -89,7 +89,14 @@ impl Buffer {
 
 impl Buffers {
     /// Takes the memory of a buffer back and leaves the buffer empty.
+    #[inline]
     pub fn take_back(&self, buffer: &mut Buffer) {
+        if !buffer.memory.is_empty() {
+            self.take_memory(buffer);
+        }
+    }
+
+    fn take_memory(&self, buffer: &mut Buffer) {
         let memory = std::mem::take(&mut buffer.memory);
         buffer.start = 0;
         buffer.end = 0;

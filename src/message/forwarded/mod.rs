@@ -230,12 +230,18 @@ impl Text {
             let _ = write!(self, "{address}");
             return;
         };
-        for (index, part) in v4.octets().into_iter().enumerate() {
-            if index > 0 {
-                self.0.push(b'.');
+        let mut text = [b'.'; 16];
+        let mut end = 0;
+        for part in v4.octets() {
+            // Each with a dot behind it, the last one too, which is left out.
+            for (digit, least) in [(part / 100, 100), (part / 10 % 10, 10), (part % 10, 0)] {
+                text[end] = b'0' + digit;
+                end += usize::from(part >= least);
             }
-            self.0.extend(itoa::Buffer::new().format(part).bytes());
+            text[end] = b'.';
+            end += 1;
         }
+        self.0.extend_from_slice(&text[..end - 1]);
     }
 }
 
