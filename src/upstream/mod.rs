@@ -229,7 +229,15 @@ impl Upstream {
 
     /// A way to the backend that is there, or a new one; and how long connecting took. One that speaks HTTP/2 is waited
     /// for if somebody else is connecting, for it will carry both.
-    async fn reach(&self, attempt: &Attempt<'_>) -> Result<(Way, Duration), SendError> {
+    async fn reach(
+        &self,
+        attempt: &Attempt<'_>,
+        only_http1: bool,
+    ) -> Result<(Way, Duration), SendError> {
+        if only_http1 {
+            let (connection, connecting) = self.dialler.get(attempt).await?;
+            return Ok((Way::Own(connection), connecting));
+        }
         let begun = Instant::now();
         let line = self.lines.to(attempt.backend);
         let mut timer = None;
@@ -277,18 +285,6 @@ impl Upstream {
         }
     }
 
-    /// A connection for one exchange at a time.
-    async fn connection(
-        &self,
-        attempt: &Attempt<'_>,
-    ) -> Result<(Box<Connection>, Duration), SendError> {
-        if let Some(connection) = self.idle(attempt) {
-            return Ok((connection, Duration::ZERO));
-        }
-        // Boxed: it is not to make the futures of those that find one larger.
-        Box::pin(self.dialler.get(attempt)).await
-    }
-
     /// An idle connection that will do, if there is one.
     fn idle(&self, attempt: &Attempt<'_>) -> Option<Box<Connection>> {
         let whose = (&**attempt.backend, attempt.secure);
@@ -309,74 +305,38 @@ impl Transport for Upstream {
         head: &Head,
         body: RequestBody<'c>,
     ) -> Sent<'c, BackendBody<'c>> {
-        match attempt.protocol {
-            Protocol::Http1 => self.send_by_h1(&attempt, head, body).await,
+        let only_http1 = match attempt.protocol {
+            Protocol::Http1 => true,
             // Only HTTP/1.1 has that.
-            Protocol::Auto if hop_by_hop::upgrade(head).is_some() => {
-                Box::pin(self.send_by_h1(&attempt, head, body)).await
-            }
-            // Boxed: it is not to make the futures of all others larger.
-            Protocol::H2c | Protocol::H2 | Protocol::Auto => {
-                Box::pin(self.send_by_agreement(&attempt, head, body)).await
-            }
-        }
-    }
-}
-
-impl Upstream {
-    /// By HTTP/2, or by what the backend agrees to.
-    async fn send_by_agreement<'c>(
-        &self,
-        attempt: &Attempt<'_>,
-        head: &Head,
-        body: RequestBody<'c>,
-    ) -> Sent<'c, BackendBody<'c>> {
-        let (way, connecting) = match self.reach(attempt).await {
-            Ok(both) => both,
-            Err(error) => return Err((error, body)),
+            Protocol::Auto => hop_by_hop::upgrade(head).is_some(),
+            Protocol::H2c | Protocol::H2 => false,
         };
-        let shared = match way {
-            Way::Shared(shared) => shared,
+        let idle = only_http1.then(|| self.idle(&attempt)).flatten();
+        let (way, connecting) = match idle {
+            Some(connection) => (Way::Own(connection), Duration::ZERO),
+            // Boxed, as is all that is rare: it is not to make the futures of all others larger.
+            None => match Box::pin(self.reach(&attempt, only_http1)).await {
+                Ok(both) => both,
+                Err(error) => return Err((error, body)),
+            },
+        };
+        let sent = attempt.begun + connecting;
+        let (head, body) = match way {
             Way::Own(connection) => {
-                return self
-                    .send_on((connection, connecting), attempt, head, body)
-                    .await;
+                let whose = (&attempt, sent);
+                let exchange = h1::exchange(connection, &self.store, whose, head, body);
+                let (head, body) = exchange.await?;
+                (head, BackendBody::H1(body))
+            }
+            Way::Shared(shared) => {
+                let exchange = h2::exchange(shared, (&self.worker, &attempt), sent, head, body);
+                let (head, body) = Box::pin(exchange).await?;
+                (head, BackendBody::H2(body))
             }
         };
-        let sent = attempt.begun + connecting;
-        let (head, body) = h2::exchange(shared, (&self.worker, attempt), sent, head, body).await?;
         Ok(Response {
             head,
-            body: BackendBody::H2(body),
-            connecting,
-        })
-    }
-
-    async fn send_by_h1<'c>(
-        &self,
-        attempt: &Attempt<'_>,
-        head: &Head,
-        body: RequestBody<'c>,
-    ) -> Sent<'c, BackendBody<'c>> {
-        match self.connection(attempt).await {
-            Ok(both) => self.send_on(both, attempt, head, body).await,
-            Err(error) => Err((error, body)),
-        }
-    }
-
-    async fn send_on<'c>(
-        &self,
-        (connection, connecting): (Box<Connection>, Duration),
-        attempt: &Attempt<'_>,
-        head: &Head,
-        body: RequestBody<'c>,
-    ) -> Sent<'c, BackendBody<'c>> {
-        let sent = attempt.begun + connecting;
-        let (head, body) =
-            h1::exchange(connection, &self.store, (attempt, sent), head, body).await?;
-        Ok(Response {
-            head,
-            body: BackendBody::H1(body),
+            body,
             connecting,
         })
     }
