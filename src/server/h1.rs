@@ -4,7 +4,7 @@
 //! the connection holds no buffer, only its small future; what an exchange needs is boxed while it lasts.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -56,19 +56,15 @@ pub fn serve<H: Handler>(
             let now = || handler.terms(&peer);
             let got = next_head(&wire, &mut input, &mut waiting, now, since).await;
             terms = waiting.terms;
-            let (head, refused) = match got {
-                NextHead::Closed => return farewell(&wire).await,
-                NextHead::Whole(head) => (head, None),
-                NextHead::Refused(Cause::VersionUnsupported, _)
-                    if nth == 0 && !peer.tls && terms.listener.http2 && input.is_http2() =>
-                {
-                    // Prior knowledge (RFC 9113 section 3.3). Where there is a handshake, it says what is spoken.
-                    drop(timer);
-                    let (stream, peer) = (wire.into_inner().stream, Rc::new(peer));
-                    return Box::pin(h2::serve(stream, input.buffer, peer, handler, worker)).await;
-                }
-                NextHead::Refused(cause, head) => (head, Some(cause)),
-            };
+            let is_of_other_version =
+                matches!(got, NextHead::Refused(Cause::VersionUnsupported, _));
+            let may_be_http2 = nth == 0 && !peer.tls && terms.listener.http2;
+            if is_of_other_version && may_be_http2 && input.is_http2() {
+                // Prior knowledge (RFC 9113 section 3.3). Where there is a handshake, it says what is spoken.
+                drop((got, timer));
+                let (stream, peer) = (wire.into_inner().stream, Rc::new(peer));
+                return Box::pin(h2::serve(stream, input.buffer, peer, handler, worker)).await;
+            }
             nth += 1;
             let mut connection = Connection {
                 wire: &wire,
@@ -79,11 +75,7 @@ pub fn serve<H: Handler>(
                 terms,
                 nth,
             };
-            // Boxed while it lasts: an idle connection is to be small.
-            let next = match refused {
-                Some(cause) => Box::pin(refuse(&mut connection, &handler, cause, head)).await,
-                None => boxed(|| exchange(&mut connection, &handler, head)).await,
-            };
+            let next = answer(got, &mut connection, &handler).await;
             match next {
                 Next::Again(at) => (since, terms) = (at, connection.terms),
                 Next::Break => return,
@@ -127,10 +119,21 @@ pub async fn turn_away<H: Handler>(
     }
 }
 
-/// Makes a future where it will lie: made first, it would have to be moved there, and it is large.
-#[inline(always)]
-fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
-    Box::into_pin(Box::write(Box::new_uninit(), make()))
+/// Answers what has come. Boxed while it lasts, the head with it: an idle connection is to be small.
+fn answer<'a, H: Handler>(
+    got: NextHead,
+    connection: &'a mut Connection<'_>,
+    handler: &'a Rc<H>,
+) -> Pin<Box<dyn Future<Output = Next> + 'a>> {
+    match got {
+        NextHead::Whole(head) => {
+            // Made where it will lie: made first, it would have to be moved there, and it is large.
+            let exchange = Box::write(Box::new_uninit(), exchange(connection, handler, head));
+            Box::into_pin(exchange)
+        }
+        NextHead::Closed => Box::pin(ready(Next::Close)),
+        NextHead::Refused(cause, head) => Box::pin(refuse(connection, handler, cause, head)),
+    }
 }
 
 /// What comes after an exchange.
