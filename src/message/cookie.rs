@@ -17,19 +17,33 @@ pub fn find<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
 /// rest of all goes into one `Cookie` field at the end of the head. If there was none, nothing changes.
 pub fn remove(head: &mut Head, name: &str) {
     let name = name.as_bytes();
-    if head.all(Name::Cookie).nth(1).is_none()
-        && let Some(field) = head.first(Name::Cookie)
-        && let Some(place) = place_of(field, name)
-    {
-        head.cut(Name::Cookie, place);
-        let is_empty = |field| pairs(field).next().is_none();
-        if head.first(Name::Cookie).is_some_and(is_empty) {
-            head.remove(Name::Cookie);
-        }
-    }
-    if find_in(head, name).is_some() {
+    let is_left = if head.all(Name::Cookie).nth(1).is_some() {
+        find_in(head, name).is_some()
+    } else {
+        cut_first(head, name)
+    };
+    if is_left {
         rewrite(head, |pair| value_of(pair, name).is_none());
     }
+}
+
+/// Cuts the first cookie of this name out of the one field, and says whether there is another one behind it.
+fn cut_first(head: &mut Head, name: &[u8]) -> bool {
+    let field = head.first(Name::Cookie);
+    let Some(place) = field.and_then(|field| place_of(field, name)) else {
+        return false;
+    };
+    let start = place.start;
+    head.cut(Name::Cookie, place);
+    let field = head.first(Name::Cookie).unwrap_or_default();
+    if pairs(field).next().is_none() {
+        head.remove(Name::Cookie);
+        return false;
+    }
+    // What was behind it begins where it was.
+    field
+        .get(start..)
+        .is_some_and(|behind| pair_of(behind, name).is_some())
 }
 
 /// Makes one `Cookie` field of several, as HTTP/1 demands of what HTTP/2 split (RFC 9113 section 8.2.3).

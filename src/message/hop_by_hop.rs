@@ -41,14 +41,18 @@ pub fn strip_trailers(trailers: &mut Head) {
 /// Whether the connection may carry another message after this one (RFC 9112 section 9.3).
 pub fn keep_alive(head: &Head) -> bool {
     let mut wanted = head.version() >= Version::Http11;
-    if !head.may_have(Name::Connection) {
-        return wanted;
-    }
-    for option in options(head) {
-        if option.eq_ignore_ascii_case(b"close") {
-            return false;
+    for value in head.all(Name::Connection) {
+        // Nearly all that say anything say this and no more.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            wanted = true;
+            continue;
         }
-        wanted |= option.eq_ignore_ascii_case(b"keep-alive");
+        for option in elements(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            wanted |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
     }
     wanted
 }
@@ -130,7 +134,8 @@ enum Named {
 
 impl Named {
     fn by(head: &Head) -> Self {
-        if !head.may_have(Name::Connection) {
+        let is_usual = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive");
+        if head.all(Name::Connection).all(is_usual) {
             return Self::Nothing;
         }
         let usual: [&[u8]; 4] = [b"keep-alive", b"close", b"upgrade", b"te"];
