@@ -39,7 +39,7 @@ pub async fn serve<H: Handler>(
     handler: Rc<H>,
     worker: Rc<Worker>,
 ) {
-    let io = Io::behind(front, stream);
+    let io = Io::behind(front, stream, &worker);
     // Boxed, or every connection would hold room for its beginning for its whole life.
     if let Some(mut serving) = Box::pin(begin(io, peer, handler, worker)).await {
         poll_fn(|cx| serving.poll(cx)).await;
@@ -60,6 +60,7 @@ async fn begin<H: Handler>(
     let mut handshake = pin!(builder(&terms).handshake::<_, Bytes>(io));
     let connection = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(done.ok()),
+        Poll::Pending if outflow.flush(cx).is_err() => Poll::Ready(None),
         Poll::Pending => timer.poll_expired(cx).map(|()| None),
     })
     .await?;
@@ -197,6 +198,7 @@ impl<H: Handler> Serving<H> {
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if self.outflow.flush(cx).is_err() => continue,
                 Poll::Pending => {}
             }
             if self.common.is_misused() {

@@ -23,6 +23,7 @@ use super::super::store::is_same;
 use super::super::tls;
 use crate::backend::{Backend, Secure};
 use crate::telemetry::{BackendCells, Cause};
+use crate::worker::io::Outflow;
 use crate::worker::{Descriptor, Io, Stream, Timer, Worker};
 
 /// The connections of one worker, by backend.
@@ -135,14 +136,19 @@ impl Shared {
         keep: Duration,
         timer: Timer,
     ) -> Result<Rc<Self>, Cause> {
-        let mut handshake = std::pin::pin!(builder().handshake(Io::new(stream)));
-        let (sender, mut connection) = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+        let io = Io::new(stream, worker);
+        let outflow = io.outflow();
+        let mut handshake = std::pin::pin!(builder().handshake(io));
+        let (sender, connection) = poll_fn(|cx| match handshake.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(done.map_err(|_| Cause::ConnectFailed)),
             Poll::Pending => timer.poll_expired(cx).map(|()| Err(Cause::ConnectTimeout)),
         })
         .await?;
-        poll_fn(|cx| poll_settings(cx, (&mut connection, &sender), (backend, secure), &timer))
-            .await?;
+        let mut frames = FrameMover {
+            connection,
+            outflow,
+        };
+        poll_fn(|cx| poll_settings(cx, (&mut frames, &sender), (backend, secure), &timer)).await?;
         let shared = Rc::new(Self {
             sender,
             streams: Cell::new(0),
@@ -154,7 +160,7 @@ impl Shared {
         });
         let counted = Counted::new(Arc::clone(backend), Rc::clone(worker));
         let mut driver = Driver {
-            connection,
+            frames,
             shared: Rc::clone(&shared),
             timer,
             idle_since: None,
@@ -237,11 +243,11 @@ fn cause_of_end(error: &::h2::Error, backend: &Backend, secure: Option<&Arc<Secu
 /// that could not be sent to another.
 fn poll_settings(
     cx: &mut Context<'_>,
-    (connection, sender): (&mut Connection<Io, Bytes>, &SendRequest<Bytes>),
+    (frames, sender): (&mut FrameMover, &SendRequest<Bytes>),
     (backend, secure): (&Backend, Option<&Arc<Secure>>),
     timer: &Timer,
 ) -> Poll<Result<(), Cause>> {
-    match Pin::new(connection).poll(cx) {
+    match frames.poll(cx) {
         Poll::Ready(Err(error)) if error.is_library() => Poll::Ready(Err(Cause::Protocol)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(cause_of_end(&error, backend, secure))),
         Poll::Ready(Ok(())) => Poll::Ready(Err(Cause::Closed)),
@@ -250,9 +256,27 @@ fn poll_settings(
     }
 }
 
-/// Moves a connection's frames.
-struct Driver {
+/// The library's side of a connection, and its way out.
+struct FrameMover {
     connection: Connection<Io, Bytes>,
+    outflow: Rc<Outflow>,
+}
+
+impl FrameMover {
+    /// Reads and writes frames; ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ::h2::Error>> {
+        let polled = Pin::new(&mut self.connection).poll(cx);
+        if polled.is_pending() && self.outflow.flush(cx).is_err() {
+            // The library learns of it when it reads.
+            return Pin::new(&mut self.connection).poll(cx);
+        }
+        polled
+    }
+}
+
+/// Has a connection's frames moved for as long as it is of use.
+struct Driver {
+    frames: FrameMover,
     shared: Rc<Shared>,
     timer: Timer,
     idle_since: Option<Instant>,
@@ -263,7 +287,7 @@ struct Driver {
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.driver.replace(Some(cx.waker().clone()));
-        if Pin::new(&mut self.connection).poll(cx).is_ready() {
+        if self.frames.poll(cx).is_ready() {
             return Poll::Ready(());
         }
         let idle = self.shared.streams.get() == 0;
