@@ -53,12 +53,12 @@ pub use stream::Outgoing;
 
 use crate::message::Head;
 use crate::plan::Listener;
-use crate::server::{Answer, Handler, ListenerKey, Peer, Request, Terms};
+use crate::server::{Answer, Handler, ListenerKey, Peer, Request, Terms, h2};
 use crate::snapshot::{Reader, View};
 use crate::strategy::Opened;
 use crate::telemetry::{AccessLog, Cause};
 use crate::upstream::{Response, Transport};
-use crate::worker::Worker;
+use crate::worker::{Crew, Worker};
 
 use exchange::Exchange;
 
@@ -71,6 +71,7 @@ pub struct Proxy<T> {
     log: Rc<RefCell<AccessLog>>,
     listeners: RefCell<HashMap<ListenerKey, Known, RandomState>>,
     opened: RefCell<Opened>,
+    streams: Rc<Crew<h2::Opened<Self>>>,
 }
 
 /// A listener's address as connections know it, and where it stands in the generation seen last.
@@ -110,6 +111,7 @@ impl<T: Transport> Proxy<T> {
             log,
             listeners: RefCell::default(),
             opened: RefCell::default(),
+            streams: Rc::default(),
         }
     }
 
@@ -259,6 +261,10 @@ impl<T: Transport> Handler for Proxy<T> {
         let answer = reply::reply(cause, (&head, None), None, x);
         self.worker.give_head(head);
         answer
+    }
+
+    fn streams(&self) -> &Rc<Crew<h2::Opened<Self>>> {
+        &self.streams
     }
 
     fn terms(&self, peer: &Peer) -> Terms {

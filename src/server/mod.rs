@@ -34,6 +34,7 @@ use crate::message::Head;
 use crate::message::body::{AnswerBody, RequestBody};
 use crate::plan::Listener;
 use crate::telemetry::Cause;
+use crate::worker::Crew;
 
 /// Who is at the other end of a connection, and how it came.
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ pub struct Terms {
 }
 
 /// Answers requests. One for each worker; neither it nor its futures leave the thread.
-pub trait Handler: 'static {
+pub trait Handler: Sized + 'static {
     /// The body of its answers, which may borrow from the connection.
     type Body<'c>: AnswerBody;
 
@@ -121,6 +122,9 @@ pub trait Handler: 'static {
         peer: &'c Peer,
         received: Instant,
     ) -> Answer<Self::Body<'c>>;
+
+    /// Who answers the streams of HTTP/2.
+    fn streams(&self) -> &Rc<Crew<h2::Opened<Self>>>;
 
     /// What the connection is to observe now.
     fn terms(&self, peer: &Peer) -> Terms;

@@ -6,13 +6,14 @@
 //!
 //! In reading order: [`clock`] (what time it is for others), [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
 //! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`h2`] (bodies over
-//! the streams of HTTP/2), [`wheel`] (all deadlines behind one timer),
+//! the streams of HTTP/2), [`wheel`] (all deadlines behind one timer), [`crew`] (tasks that are kept for the next job),
 //! [`descriptors`] (the one thing that is not a worker's own: how many connections the process can hold).
 //!
 //! Deliberately absent: HTTP beyond the reuse of heads, backends, listeners, threads (`app` starts those).
 
 pub mod buffer;
 pub mod clock;
+pub mod crew;
 pub mod descriptors;
 pub mod h2;
 pub mod io;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 
 pub use buffer::{Buffer, Buffers};
 pub use clock::{DateClock, HttpDate, unix_seconds};
+pub use crew::Crew;
 pub use descriptors::{Descriptor, Descriptors};
 pub use io::Io;
 pub use output::Output;

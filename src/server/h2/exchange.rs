@@ -9,10 +9,9 @@ use std::task::{Context, Poll};
 use ::h2::RecvStream;
 use ::h2::server::SendResponse;
 use bytes::Bytes;
-use http::Request as HttpRequest;
 use tokio::time::Instant;
 
-use super::{Counted, delivery, tunnel};
+use super::{Opened, delivery, tunnel};
 use crate::h2::{self, HeadError};
 use crate::message::Head;
 use crate::message::body::{Body, BodyFailure, Interim, Length, Pause, Piece, RequestBody};
@@ -21,19 +20,28 @@ use crate::server::patience::Patience;
 use crate::server::pauses::Pauses;
 use crate::server::{Answer, Handler, Request, Terms};
 use crate::telemetry::Cause;
+use crate::worker::crew::Hand;
 use crate::worker::h2::Content;
 use crate::worker::{Timer, Worker};
 
 type Respond = RefCell<SendResponse<Bytes>>;
 
+/// Answers one stream after another.
+pub(super) async fn answer_all<H: Handler>(hand: Hand<Opened<H>>) {
+    while let Some(opened) = hand.next().await {
+        answer(opened).await;
+    }
+}
+
 /// Has a request answered, and delivers the answer. The stream counts as open until then.
-pub(super) async fn answer<H: Handler>(
-    request: HttpRequest<RecvStream>,
-    respond: SendResponse<Bytes>,
-    stream: Counted<H>,
-) {
+async fn answer<H: Handler>(opened: Opened<H>) {
     let received = Instant::now();
-    let common = &*stream.0;
+    let Opened {
+        request,
+        respond,
+        counted,
+    } = opened;
+    let common = &*counted.0;
     let (handler, worker, peer) = (&common.handler, &common.worker, &*common.peer);
     let terms = handler.terms(peer);
     let respond = Respond::new(respond);

@@ -11,15 +11,17 @@ mod exchange;
 mod tunnel;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ::h2::Reason;
-use ::h2::server::{Builder, Connection};
+use ::h2::server::{Builder, Connection, SendResponse};
+use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
+use http::Request as HttpRequest;
 use tokio::time::Instant;
 
 use super::{Handler, Peer, Terms};
@@ -144,8 +146,22 @@ impl<H> Common<H> {
     }
 }
 
+/// A stream that a client has opened, and its request.
+#[derive(Debug)]
+pub struct Opened<H> {
+    request: HttpRequest<RecvStream>,
+    respond: SendResponse<Bytes>,
+    counted: Counted<H>,
+}
+
 /// A stream among those that are being answered.
 struct Counted<H>(Rc<Common<H>>);
+
+impl<H> fmt::Debug for Counted<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counted").field(&self.0.streams).finish()
+    }
+}
 
 impl<H> Counted<H> {
     fn new(common: &Rc<Common<H>>) -> Self {
@@ -184,10 +200,14 @@ impl<H: Handler> Serving<H> {
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.nth += 1;
-                    let counted = Counted::new(&self.common);
+                    let opened = Opened {
+                        request,
+                        respond,
+                        counted: Counted::new(&self.common),
+                    };
+                    let streams = self.common.handler.streams();
                     // Boxed, for a task is moved several times before it runs and once when it ends.
-                    let answering = Box::pin(exchange::answer(request, respond, counted));
-                    tokio::task::spawn_local(answering);
+                    streams.give(opened, |hand| Box::pin(exchange::answer_all(hand)));
                     // More may have come with it, and nothing would wake us for them.
                     continue;
                 }
