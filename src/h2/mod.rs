@@ -15,8 +15,7 @@ pub mod response;
 pub mod trailers;
 
 use bytes::BytesMut;
-use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{self, CONTENT_LENGTH, HeaderMap, HeaderName};
 
 use crate::message::grammar;
 use crate::message::head::{Head, Name};
@@ -71,16 +70,21 @@ fn give_fields(head: &Head, may: impl Fn(Name) -> bool, length: Option<u64>, to:
             .filter(|field| !is_of_framing(field.known) && may(field.known))
     };
     // One piece of memory for the values of all: a piece for each would cost more than the copy.
-    let size: usize = fields().map(|field| field.value.len()).sum();
+    let (mut count, mut size) = (1, 0);
+    for field in fields() {
+        count += 1;
+        size += field.value.len();
+    }
+    // More names than the map can hold are far beyond every limit of a head.
+    let _ = to.try_reserve(count);
     let mut values = BytesMut::with_capacity(size + LENGTH_DIGITS);
     let mut value_of = |bytes: &[u8]| {
         values.extend_from_slice(bytes);
         http::HeaderValue::from_maybe_shared(values.split().freeze())
     };
     for field in fields() {
-        let name = http::HeaderName::from_bytes(field.name);
+        let name = known(field.known).map_or_else(|| HeaderName::from_bytes(field.name), Ok);
         if let (Ok(name), Ok(value)) = (name, value_of(field.value)) {
-            // More names than the map can hold are far beyond every limit of a head.
             let _ = to.try_append(name, value);
         }
     }
@@ -88,6 +92,21 @@ fn give_fields(head: &Head, may: impl Fn(Name) -> bool, length: Option<u64>, to:
     if let Some(Ok(length)) = length {
         to.insert(CONTENT_LENGTH, length);
     }
+}
+
+/// A name that need not be read to be the library's.
+fn known(name: Name) -> Option<HeaderName> {
+    Some(match name {
+        Name::Accept => header::ACCEPT,
+        Name::AcceptEncoding => header::ACCEPT_ENCODING,
+        Name::CacheControl => header::CACHE_CONTROL,
+        Name::ContentType => header::CONTENT_TYPE,
+        Name::Cookie => header::COOKIE,
+        Name::Date => header::DATE,
+        Name::SetCookie => header::SET_COOKIE,
+        Name::Via => header::VIA,
+        _ => return None,
+    })
 }
 
 /// Digits of the longest length.

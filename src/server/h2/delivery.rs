@@ -18,9 +18,9 @@ use crate::h2;
 use crate::message::body::{AnswerBody, BodyFailure, Ending, Upload};
 use crate::server::patience::Patience;
 use crate::server::{Answer, Terms};
-use crate::worker::Timer;
 use crate::worker::h2::Frames;
 use crate::worker::pump::{PumpFailure, Side};
+use crate::worker::{Timer, Worker};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,8 @@ pub(super) async fn deliver<B: AnswerBody, H>(
     let mut delivery = Delivery {
         frames: Frames::new(stream, length),
         upload: None,
-        timer: worker.timer(),
+        worker,
+        timer: None,
         patience: Patience::of(&terms.listener),
         stalled: None,
         sent: 0,
@@ -75,10 +76,12 @@ pub(super) async fn deliver<B: AnswerBody, H>(
     delivery.part(ending)
 }
 
-struct Delivery {
+struct Delivery<'a> {
     frames: Frames,
     upload: Option<Upload>,
-    timer: Timer,
+    worker: &'a Worker,
+    /// Made when something is waited for: most answers are at hand.
+    timer: Option<Timer>,
     /// With a client whose windows stay shut.
     patience: Patience,
     /// Whether a deadline is running, and if so whether it is the client's as a reader.
@@ -90,7 +93,7 @@ struct Delivery {
     silence: Duration,
 }
 
-impl Delivery {
+impl Delivery<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
         let mut moved = 0;
         if self.upload.is_none()
@@ -131,18 +134,19 @@ impl Delivery {
     fn poll_stall(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<Ending> {
         let done = self.frames.is_done();
         let reader = !done && self.frames.waits_for() == Side::Sink;
+        let timer = self.timer.get_or_insert_with(|| self.worker.timer());
         if moved > 0 || self.stalled != Some(reader) {
             self.stalled = Some(reader);
             let now = Instant::now();
             self.patience.end_wait(now);
             self.patience.moved(moved);
-            self.timer.set(match () {
+            timer.set(match () {
                 () if reader => self.patience.wait(now),
                 () if done => now + self.body_timeout,
                 () => now + self.silence,
             });
         }
-        self.timer.poll_expired(cx).map(|()| match () {
+        timer.poll_expired(cx).map(|()| match () {
             () if done => Ending::Delivered,
             () if reader => Ending::ClientStalled,
             () => Ending::SourceFailed(BodyFailure::TimedOut),

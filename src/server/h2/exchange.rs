@@ -60,8 +60,8 @@ async fn answer<H: Handler>(opened: Opened<H>) {
     let key = tunnel::ask(&parts, &mut head, worker);
     drop(parts);
     let has_body = key.is_some() || !matches!(length, Length::Absent { .. });
-    let mut reader = Reader::new(content, length, worker, &terms);
-    if key.is_some() {
+    let mut reader = has_body.then(|| Reader::new(content, length, worker, &terms));
+    if let (Some(_), Some(reader)) = (&key, &mut reader) {
         reader.hold_back();
     }
     let informer = Informer {
@@ -69,7 +69,7 @@ async fn answer<H: Handler>(opened: Opened<H>) {
         heads: Cell::new(0),
         bytes: Cell::new(0),
     };
-    let source = has_body.then_some(&mut reader as &mut dyn Body);
+    let source = reader.as_mut().map(|reader| reader as &mut dyn Body);
     let request = Request {
         head,
         body: RequestBody::new(source, Some(&informer)),

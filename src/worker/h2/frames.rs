@@ -149,8 +149,8 @@ impl Frames {
     /// Bytes that stream and connection have room for now; 0 if it has to be waited for.
     fn room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Result<usize, PumpFailure> {
         self.stream.reserve_capacity(wanted.min(MOST_AT_ONCE));
-        if self.stream.capacity() > 0 {
-            return Ok(self.stream.capacity());
+        if let room @ 1.. = self.stream.capacity() {
+            return Ok(room);
         }
         match self.stream.poll_capacity(cx) {
             Poll::Ready(Some(Ok(room))) => Ok(room),
