@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::harness::{
     Balancer, Behaviour, DEADLINE, Data, Load, LoadOrigin, NameServer, Origin, Request, Says,
-    command, program, wait_until,
+    command, program, wait_for, wait_until,
 };
 
 /// A name server to ask, often.
@@ -29,13 +29,17 @@ fn entry(address: &str) -> String {
 
 /// Origins at 127.0.0.1, 127.0.0.2 and so on, all of one port, called by their addresses.
 fn origins(count: u8) -> (Vec<Origin>, u16) {
-    let first = Origin::named("127.0.0.1");
-    let port = first.address().port();
-    let more = (2..=count).map(|last| {
-        let ip = IpAddr::from([127, 0, 0, last]);
-        Origin::at(&ip.to_string(), SocketAddr::new(ip, port))
-    });
-    ([first].into_iter().chain(more).collect(), port)
+    // A port that is free at one address may be a connection's at another.
+    wait_for(DEADLINE, "a port that is free at all addresses", || {
+        let first = Origin::named("127.0.0.1");
+        let port = first.address().port();
+        let more = (2..=count).map(|last| {
+            let ip = IpAddr::from([127, 0, 0, last]);
+            Origin::try_at(&ip.to_string(), SocketAddr::new(ip, port)).ok()
+        });
+        let all: Option<Vec<_>> = [Some(first)].into_iter().chain(more).collect();
+        all.map(|all| (all, port))
+    })
 }
 
 /// The backends as the status has them.

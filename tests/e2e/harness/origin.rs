@@ -108,7 +108,12 @@ impl Origin {
 
     /// Starts an origin that answers this name, at this address of loopback.
     pub(crate) fn at(name: &str, address: SocketAddr) -> Self {
-        let holder = bound(address).expect("the kernel has a free port");
+        Self::try_at(name, address).expect("the kernel has a free port")
+    }
+
+    /// The same, unless the address is somebody's.
+    pub(crate) fn try_at(name: &str, address: SocketAddr) -> io::Result<Self> {
+        let holder = bound(address)?;
         let address = holder.local_addr().expect("a bound socket has an address");
         let address = address
             .as_socket()
@@ -125,7 +130,7 @@ impl Origin {
             listening: None,
         };
         origin.accept_again();
-        origin
+        Ok(origin)
     }
 
     /// The name it answers.
