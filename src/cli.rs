@@ -2,8 +2,11 @@
 
 mod backend;
 mod check;
+mod configuration;
 mod explain;
+mod governor;
 mod manual;
+mod reload;
 
 use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::admin::client::{self, AdminAddress};
 use crate::admin::status::{BackendStatus, CheckStatus, PoolStatus, Status};
+use crate::app::govern::Source;
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
 use crate::config;
@@ -65,6 +69,17 @@ enum Command {
         after_help = "Example:\n  forecourt backend drain shop 10.0.0.11:8080 --wait --token-file /etc/forecourt/admin.token\n\nExit codes: 0 done, 1 refused or not empty in time, 3 no instance answers"
     )]
     Backend(backend::Steer),
+    /// Have a running instance read its configuration again: try it out, apply it, or apply it on trial.
+    #[command(
+        after_help = "Examples:\n  forecourt reload --dry-run --token-file /etc/forecourt/admin.token\n  forecourt reload --confirm 30s --token-file /etc/forecourt/admin.token\n\nExit codes: 0 done and, after a trial, confirmed; 1 reverted, or not done as things stand; 2 the configuration is bad; 3 no instance answers"
+    )]
+    Reload(reload::Reload),
+    /// Compare and look back: what a file would change, what was applied, and back to one of them.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  forecourt config diff next.toml --token-file /etc/forecourt/admin.token\n  forecourt config history\n  forecourt config rollback 41 --token-file /etc/forecourt/admin.token\n\nExit codes: 0 done, 1 reverted or refused, 2 the configuration is bad, 3 no instance answers"
+    )]
+    Config(configuration::Configuration),
     /// Print completions of commands and options for a shell.
     #[command(
         after_help = "Example:\n  forecourt completions bash > /usr/share/bash-completion/completions/forecourt"
@@ -107,6 +122,8 @@ impl Cli {
                 Err(error) => fail(&error),
             },
             Command::Backend(steer) => steer.execute(),
+            Command::Config(configuration) => configuration.execute(),
+            Command::Reload(reload) => reload.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
             Command::Explain(explain) => explain.execute(self.color),
@@ -155,7 +172,14 @@ fn run(path: &Path, color: Color) -> ExitCode {
     let mut beginning = beginning.with_sockets_of_system();
     beginning.last_good = options.last_good.clone();
     match Forecourt::start_from(loaded.plan, Some(log), beginning) {
-        Ok(running) => runtime.block_on(signals.govern(running, path, &options)),
+        Ok(running) => {
+            let source = Source {
+                path: path.to_owned(),
+                options,
+                texts: loaded.texts,
+            };
+            runtime.block_on(signals.govern(running, source));
+        }
         Err(error) => return fail(&error),
     }
     ExitCode::SUCCESS

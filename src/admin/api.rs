@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::guard::{self, Caller};
+use super::change::{self, Parameters};
+use super::guard::{self, Caller, Who};
 use super::instance::{self, Instance};
+use super::order::Wish;
 use super::problem::Problem;
 use super::{scrape, status, steer};
 use crate::telemetry::exposition::CONTENT_TYPE;
@@ -28,10 +30,26 @@ pub(super) fn router(instance: Arc<Instance>) -> Router {
             "/v1/pools/{pool}/backends/{address}",
             get(show_backend).put(steer_backend),
         )
+        .merge(changes())
         .layer(DefaultBodyLimit::max(BODY_MOST))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .with_state(instance)
+}
+
+/// What changes the configuration, or tells of its changes.
+fn changes() -> Router<Arc<Instance>> {
+    Router::new()
+        .route("/v1/reload", get(show_trial).post(reload))
+        .route("/v1/reload/confirm", post(confirm))
+        .route("/v1/reload/revert", post(revert))
+        .route("/v1/config", get(show_config))
+        .route("/v1/config/history", get(show_history))
+        .route(
+            "/v1/config/diff",
+            post(compare).layer(DefaultBodyLimit::max(TEXT_MOST)),
+        )
+        .route("/v1/config/rollback/{generation}", post(rollback))
 }
 
 /// The process lives: that it answers says it.
@@ -95,7 +113,7 @@ async fn steer_backend(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let steered = async {
-        let who = guard::admit(instance.token.as_ref(), caller, &headers)?;
+        let who = admit(&instance, caller, &headers)?;
         let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
         steer::steer(&instance, &who, (&pool, &address), &body).await
     };
@@ -103,6 +121,103 @@ async fn steer_backend(
         Ok(status) => Json(status).into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+fn admit(instance: &Instance, caller: Caller, headers: &HeaderMap) -> Result<Who, Problem> {
+    guard::admit(instance.token().as_ref(), caller, headers)
+}
+
+async fn show_trial(State(instance): State<Arc<Instance>>) -> Response {
+    change::ask(&instance, Wish::Trial).await
+}
+
+async fn show_history(State(instance): State<Arc<Instance>>) -> Response {
+    change::ask(&instance, Wish::History).await
+}
+
+async fn reload(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    query: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let wish = || parameters(query)?.reload();
+    steered(&instance, caller, &headers, wish).await
+}
+
+async fn rollback(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(generation): Path<String>,
+    query: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let wish = || parameters(query)?.rollback(&generation);
+    steered(&instance, caller, &headers, wish).await
+}
+
+async fn confirm(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    steered(&instance, caller, &headers, || Ok(Wish::Confirm)).await
+}
+
+async fn revert(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    steered(&instance, caller, &headers, || Ok(Wish::Revert)).await
+}
+
+/// Fields that the configuration sets may be secrets: it is shown to whoever may steer.
+async fn show_config(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    steered(&instance, caller, &headers, || Ok(Wish::Show)).await
+}
+
+async fn compare(
+    State(instance): State<Arc<Instance>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let wish = || {
+        let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+        let text = String::from_utf8(body.to_vec());
+        let text = text.map_err(|_| Problem::bad("the configuration is not UTF-8"))?;
+        Ok(Wish::Compare(text))
+    };
+    steered(&instance, caller, &headers, wish).await
+}
+
+/// Has it done if the caller may steer. Who that is, is asked before anything of the wish is read.
+async fn steered(
+    instance: &Instance,
+    caller: Caller,
+    headers: &HeaderMap,
+    wish: impl FnOnce() -> Result<Wish, Problem>,
+) -> Response {
+    let admitted = admit(instance, caller, headers).and_then(|who| Ok((who, wish()?)));
+    match admitted {
+        Ok((who, wish)) => change::order(instance, &who, wish).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn parameters(query: Result<Query<Parameters>, QueryRejection>) -> Result<Parameters, Problem> {
+    let query = query.map_err(|error| {
+        Problem::bad(format!(
+            "{}; there are `dry_run`, `confirm`, `errors` and `latency`",
+            error.body_text()
+        ))
+    });
+    query.map(|Query(parameters)| parameters)
 }
 
 async fn nothing_here(uri: Uri) -> Response {
@@ -125,3 +240,6 @@ fn problem(status: StatusCode, detail: &str) -> Response {
 
 /// More than any wish takes.
 const BODY_MOST: usize = 16 * 1024;
+
+/// More than ten thousand routes take.
+const TEXT_MOST: usize = 16 * 1024 * 1024;

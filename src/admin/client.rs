@@ -31,8 +31,8 @@ pub enum ClientError {
     #[error("what answers at {0} is no instance of forecourt: {1}")]
     Strange(String, String),
     /// It took too long.
-    #[error("the instance at {0} did not answer within {PATIENCE:?}")]
-    Slow(String),
+    #[error("the instance at {0} did not answer within {1:?}")]
+    Slow(String, Duration),
 }
 
 impl AdminAddress {
@@ -96,7 +96,41 @@ pub async fn get(address: &AdminAddress, path: &str) -> Result<Vec<u8>, ClientEr
 /// # Errors
 /// When nobody answers in time.
 pub async fn ask_for(address: &AdminAddress, path: &str) -> Result<Answer, ClientError> {
-    exchange(address, Request::get(path), String::new()).await
+    exchange(address, Request::get(path), String::new(), PATIENCE).await
+}
+
+/// Gets something that is shown to the bearer of a token only.
+///
+/// # Errors
+/// When nobody answers in time.
+pub async fn get_as(
+    address: &AdminAddress,
+    path: &str,
+    token: Option<&str>,
+) -> Result<Answer, ClientError> {
+    let request = bearing(Request::get(path), token);
+    exchange(address, request, String::new(), LONG_PATIENCE).await
+}
+
+/// Posts a text to an instance, as the bearer of a token, and waits as long as a configuration may take to be read.
+///
+/// # Errors
+/// When nobody answers in time.
+pub async fn post(
+    address: &AdminAddress,
+    path: &str,
+    token: Option<&str>,
+    text: String,
+) -> Result<Answer, ClientError> {
+    let request = bearing(Request::post(path), token);
+    exchange(address, request, text, LONG_PATIENCE).await
+}
+
+fn bearing(request: Builder, token: Option<&str>) -> Builder {
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    }
 }
 
 /// Puts a JSON document to an instance, as the bearer of a token.
@@ -109,17 +143,15 @@ pub async fn put(
     token: Option<&str>,
     document: String,
 ) -> Result<Answer, ClientError> {
-    let mut request = Request::put(path).header("content-type", "application/json");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    exchange(address, request, document).await
+    let request = Request::put(path).header("content-type", "application/json");
+    exchange(address, bearing(request, token), document, PATIENCE).await
 }
 
 async fn exchange(
     address: &AdminAddress,
     request: Builder,
     body: String,
+    patience: Duration,
 ) -> Result<Answer, ClientError> {
     let request = request.header("host", "localhost").body(Full::from(body));
     let request =
@@ -136,9 +168,9 @@ async fn exchange(
             },
         }
     };
-    match tokio::time::timeout(PATIENCE, asked).await {
+    match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(ClientError::Slow(address.to_string())),
+        Err(_) => Err(ClientError::Slow(address.to_string(), patience)),
     }
 }
 
@@ -167,3 +199,6 @@ async fn ask(
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same where a configuration may be read first: names are resolved, files are opened.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);

@@ -74,7 +74,7 @@ pub(super) fn admit(
         )),
         Caller::Tcp(_) => match token {
             None => Err(Problem::forbidden(
-                "this instance can be looked at here, not steered: give [admin] a token_file, or address = \"unix:/path\", and restart it",
+                "this instance can be looked at here, not steered: give [admin] a token_file, and reload it, or address = \"unix:/path\", and restart it",
             )),
             Some(token) if shows(headers, token) => Ok(Who(caller)),
             Some(_) => Err(Problem::new(

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::{mpsc, oneshot};
+
+use super::order::{Done, Order, Refusal, Wish};
 use crate::plan::AdminToken;
 use crate::snapshot::{Registry, Snapshots};
 use crate::telemetry::Facade;
@@ -22,7 +25,9 @@ pub struct Instance {
     released: Condvar,
     addresses: RwLock<Vec<(String, String)>>,
     /// What whoever steers over TCP must show; without it nobody can.
-    pub(super) token: Option<AdminToken>,
+    token: RwLock<Option<AdminToken>>,
+    /// The way to whoever governs; absent before there is somebody, and when there is nobody any more.
+    governor: RwLock<Option<mpsc::Sender<Order>>>,
 }
 
 /// Where in its life the process is.
@@ -53,15 +58,72 @@ impl Instance {
             held: Mutex::new(false),
             released: Condvar::new(),
             addresses: RwLock::default(),
-            token: None,
+            token: RwLock::default(),
+            governor: RwLock::default(),
         }
     }
 
     /// The same, to be steered by whoever shows this token.
     #[must_use]
-    pub fn with_token(mut self, token: Option<AdminToken>) -> Self {
-        self.token = token;
+    pub fn with_token(self, token: Option<AdminToken>) -> Self {
+        self.set_token(token);
         self
+    }
+
+    /// Has the process be steered by whoever shows this token from now on.
+    pub fn set_token(&self, token: Option<AdminToken>) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// What whoever steers over TCP must show.
+    pub(super) fn token(&self) -> Option<AdminToken> {
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        token.clone()
+    }
+
+    /// Takes the orders from now on, until what is returned is dropped.
+    pub fn govern(&self) -> mpsc::Receiver<Order> {
+        let (sender, receiver) = mpsc::channel(ORDERS);
+        let mut governor = self
+            .governor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *governor = Some(sender);
+        receiver
+    }
+
+    /// Has whoever governs do something; says why if nobody does now. Dropping it leaves the order standing.
+    pub(super) async fn order(
+        &self,
+        who: String,
+        wish: Wish,
+    ) -> Result<Result<Done, Refusal>, String> {
+        let governor = self.governor.read();
+        let governor = governor.unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, answered) = oneshot::channel();
+        let Some(governor) = governor else {
+            return Err(self.nobody_governs());
+        };
+        governor
+            .try_send(Order { who, wish, answer })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    "too many changes wait already: ask again in a moment".to_owned()
+                }
+                mpsc::error::TrySendError::Closed(_) => self.nobody_governs(),
+            })?;
+        answered.await.map_err(|_| self.nobody_governs())
+    }
+
+    fn nobody_governs(&self) -> String {
+        let state = self.state().as_str();
+        match self.state() {
+            State::Draining => format!("the instance is {state}: its configuration stays as it is"),
+            State::Starting => {
+                format!("the instance is {state}: nothing can be changed yet, ask again in a moment")
+            }
+            State::Serving => "this process takes no changes of its configuration now: it has just begun, or is about to end, or is no `forecourt run`".to_owned(),
+        }
     }
 
     /// Says that it serves.
@@ -131,3 +193,6 @@ impl State {
         }
     }
 }
+
+/// Changes that may wait for one another.
+const ORDERS: usize = 16;

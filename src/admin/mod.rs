@@ -4,15 +4,18 @@
 //! plan or the live state themselves, so that neither is bent to please JSON.
 //!
 //! In reading order: [`instance`] (what it knows of the running process), [`api`] (paths and answers),
-//! [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind `/metrics`), `guard` (who may steer), `steer` (words and weights for one backend), [`serve`] (its
+//! [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind `/metrics`), `guard` (who may steer), `steer` (words and weights for one backend), [`order`] (what whoever governs the
+//! process is asked to do) with `change` (how requests ask for it), [`serve`] (its
 //! address and its thread), [`client`] (asking a running instance, for the commands).
 //!
 //! Deliberately absent: the data path. The API is slow where it must be, and takes no worker's time.
 
 mod api;
+mod change;
 pub mod client;
 mod guard;
 pub mod instance;
+pub mod order;
 mod problem;
 mod scrape;
 mod serve;

@@ -11,12 +11,14 @@
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
 //! effect; `leaving` sees off backends that are removed), `paces` (what follows from how long backends take), [`probes`]
 //! (checks of backends), `names` (addresses that come and go),
-//! [`reload`] (the next generation), [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
+//! [`reload`] (the next generation), [`govern`] (who has it made, and when it is taken back) with `history` and `traffic`, [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
 mod control;
 pub mod drain;
 mod entrance;
+pub mod govern;
+mod history;
 mod leaving;
 mod names;
 mod notify;
@@ -27,6 +29,7 @@ mod ramps;
 pub mod reload;
 pub mod signals;
 pub mod start;
+mod traffic;
 pub mod upgrade;
 mod watch;
 pub mod worker;

@@ -12,8 +12,8 @@ use super::worker::Command;
 use super::{Running, control};
 use crate::listener::bind::remove;
 use crate::listener::handoff::Given;
-use crate::plan::Plan;
 use crate::plan::diff::{Change, diff};
+use crate::plan::{Listener, Plan};
 use crate::snapshot::Snapshot;
 
 /// A configuration that has been applied.
@@ -73,13 +73,11 @@ impl Running {
         self.see_names();
         let changes = diff(&self.plan, &plan);
         let plan = Arc::new(self.keep_fixed(plan));
-        let new = plan.listeners.iter().filter(|listener| {
-            !self
-                .listening
-                .iter()
-                .any(|old| listener.shares_sockets(&old.post.listener))
-        });
-        let bound = bind_all(new, self.workers.len(), &mut Given::default())?;
+        let bound = bind_all(
+            self.new_listeners(&plan),
+            self.workers.len(),
+            &mut Given::default(),
+        )?;
         if self.plan.log.access != plan.log.access
             && let Some(access) = &self.access
         {
@@ -99,6 +97,9 @@ impl Running {
         control::tell_of_panics(&last, &next);
         self.control.removed(removed(&last, &next));
         self.control.reloaded();
+        let admin = plan.admin.as_ref();
+        self.instance
+            .set_token(admin.and_then(|admin| admin.token.clone()));
         self.plan = plan;
         self.tell_all(|| Command::Refresh);
         self.retire();
@@ -116,10 +117,26 @@ impl Running {
         self.plan = Arc::clone(&self.snapshots.load().plan);
     }
 
+    /// The listeners of a plan that have no sockets yet.
+    pub(super) fn new_listeners<'p>(
+        &self,
+        plan: &'p Plan,
+    ) -> impl Iterator<Item = &'p Arc<Listener>> {
+        let listening = &self.listening;
+        plan.listeners.iter().filter(move |listener| {
+            !listening
+                .iter()
+                .any(|old| listener.shares_sockets(&old.post.listener))
+        })
+    }
+
     /// What is fixed for the life of the process stays as it is; the diff has said that it needs a restart.
     fn keep_fixed(&self, mut plan: Plan) -> Plan {
         plan.server.workers = self.plan.server.workers;
-        plan.admin.clone_from(&self.plan.admin);
+        let wanted = std::mem::replace(&mut plan.admin, self.plan.admin.clone());
+        if let (Some(admin), Some(wanted)) = (&mut plan.admin, wanted) {
+            admin.token = wanted.token;
+        }
         plan
     }
 

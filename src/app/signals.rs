@@ -1,17 +1,16 @@
 //! What the operator's signals mean.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use super::Running;
+use super::govern::{Governor, Source};
 use super::notify;
 use super::upgrade::successor::{Successor, Upgrade, UpgradeError};
-use super::watch::{LOOK, Watch};
-use crate::config;
-use crate::config::problem::Severity;
+use super::watch::LOOK;
+use crate::admin::order::{Order, Refusal, Wish};
 
 /// The signals that are listened to.
 #[derive(Debug)]
@@ -46,12 +45,12 @@ impl Signals {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads `path`; those that come during a reload
-    /// make one more. SIGUSR2 has the program at our path take over; when it has, this one drains. A second SIGTERM ends
+    /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration's `source` again; those that come
+    /// during a reload make one more; the admin API's orders are done in between. SIGUSR2 has the program at our path take over; when it has, this one drains. A second SIGTERM ends
     /// at once.
-    pub async fn govern(mut self, running: Running, path: &Path, options: &config::Options) {
+    pub async fn govern(mut self, running: Running, source: Source) {
         notify::ready();
-        let (running, why) = self.serve(running, path, options).await;
+        let (running, why) = self.serve(running, source).await;
         let shutdown = running.plan().server.shutdown;
         let hurried = match why {
             Why::Told => {
@@ -80,13 +79,9 @@ impl Signals {
         tracing::info!(pid = std::process::id(), "ended");
     }
 
-    async fn serve(
-        &mut self,
-        mut running: Running,
-        path: &Path,
-        options: &config::Options,
-    ) -> (Running, Why) {
-        let mut watch = Watch::new();
+    async fn serve(&mut self, running: Running, source: Source) -> (Running, Why) {
+        let mut orders = running.instance.govern();
+        let mut governor = Governor::new(running, source);
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut upgrade: Option<Upgrade> = None;
@@ -95,28 +90,26 @@ impl Signals {
             tokio::select! {
                 // While a new process starts nothing changes: its sockets are those of now.
                 _ = self.hangup.recv(), if !starting => {
-                    let (path, options) = (PathBuf::from(path), options.clone());
                     notify::reloading();
-                    running = aside(running, move |running| reload_from(running, &path, &options)).await;
+                    governor = aside(governor, Governor::reload_by_signal).await;
                     notify::ready();
                 }
-                _ = looks.tick(), if !starting => {
-                    for warning in watch.warnings(running.plan()) {
-                        tracing::warn!("{warning}");
+                Some(order) = orders.recv() => {
+                    if starting {
+                        refuse_while_upgrading(order);
+                        continue;
                     }
-                    if watch.look(running.plan()) {
-                        running = aside(running, Running::renew_certificates).await;
-                    }
+                    governor = obey(governor, order).await;
                 }
-                _ = self.reopen.recv() => running.reopen_logs(),
+                _ = looks.tick(), if !starting => governor = look(governor).await,
+                () = until(governor.trial_ends()) => governor = look(governor).await,
+                _ = self.reopen.recv() => governor.running.reopen_logs(),
                 _ = self.upgrade.recv() => {
                     if starting {
                         tracing::warn!("an upgrade is under way already");
                         continue;
                     }
-                    upgrade = Upgrade::begin(&running, options)
-                        .map_err(|error| refuse_upgrade(&error))
-                        .ok();
+                    upgrade = begin_upgrade(&governor);
                 }
                 result = result_of(upgrade.as_mut()) => {
                     upgrade = None;
@@ -126,7 +119,8 @@ impl Signals {
                             if came(&mut self.hangup).await {
                                 successor.reload();
                             }
-                            running = aside(running, move |running| running.hand_over(&successor)).await;
+                            let running = governor.running;
+                            let running = aside(running, move |running| running.hand_over(&successor)).await;
                             return (running, Why::Replaced);
                         }
                         Err(error) => refuse_upgrade(&error),
@@ -137,7 +131,10 @@ impl Signals {
                     if let Some(upgrade) = upgrade {
                         upgrade.abandon();
                     }
-                    return (running, Why::Told);
+                    if governor.is_on_trial() {
+                        tracing::warn!("ending during a trial: the next start reads the file, confirmed or not");
+                    }
+                    return (governor.running, Why::Told);
                 }
             }
         }
@@ -157,6 +154,18 @@ impl Signals {
             }
         }
     }
+}
+
+/// Starts the program at our path, if there is nothing against it.
+fn begin_upgrade(governor: &Governor) -> Option<Upgrade> {
+    if governor.is_on_trial() {
+        tracing::error!("no upgrade while a configuration is on trial: confirm or revert it first");
+        metrics::counter!("forecourt_upgrades_total", "result" => "failed").increment(1);
+        return None;
+    }
+    Upgrade::begin(&governor.running, governor.options())
+        .map_err(|error| refuse_upgrade(&error))
+        .ok()
 }
 
 /// The result of an upgrade, if there is one under way. On success the new process accepts. Cancel-safe.
@@ -188,42 +197,65 @@ async fn ended(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Changes what is running off the signals' runtime: names are resolved and files read, which blocks.
-async fn aside(running: Running, change: impl FnOnce(&mut Running) + Send + 'static) -> Running {
-    let task = tokio::task::spawn_blocking(move || {
-        let mut running = running;
-        change(&mut running);
-        running
-    });
-    match task.await {
-        Ok(running) => running,
-        Err(error) => {
-            tracing::error!(%error, "a reload broke off: the process ends");
-            std::process::exit(70)
-        }
+/// Does what the admin API wants.
+async fn obey(governor: Governor, order: Order) -> Governor {
+    let changes = matches!(
+        order.wish,
+        Wish::Reload(_) | Wish::Revert | Wish::Rollback(..)
+    );
+    if changes {
+        notify::reloading();
+    }
+    let governor = aside(governor, move |governor| governor.obey(order)).await;
+    if changes {
+        notify::ready();
+    }
+    governor
+}
+
+fn refuse_while_upgrading(order: Order) {
+    let why = "an upgrade is under way: its sockets and its configuration are those of now; ask again when it is over";
+    // Whoever asked may have gone.
+    let _ = order.answer.send(Err(Refusal::Conflict(why.to_owned())));
+}
+
+/// What is due once a second: figures, a trial that may have to end, certificates that may have changed.
+async fn look(mut governor: Governor) -> Governor {
+    if let Some(revert) = governor.look() {
+        notify::reloading();
+        governor = aside(governor, revert).await;
+        notify::ready();
+    }
+    for warning in governor.watch.warnings(governor.running.plan()) {
+        tracing::warn!("{warning}");
+    }
+    // What changes during a trial is seen behind it.
+    if !governor.is_on_trial() && governor.watch.look(governor.running.plan()) {
+        governor = aside(governor, Governor::renew_certificates).await;
+    }
+    governor
+}
+
+/// Waits for a moment; for ever if there is none. Cancel-safe.
+async fn until(moment: Option<std::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
-/// Loads a file and applies it; a bad one changes nothing.
-pub fn reload_from(running: &mut Running, path: &Path, options: &config::Options) {
-    match config::load(path, options) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                tracing::warn!("{warning}");
-            }
-            // What can go wrong has been logged and counted.
-            let _ = running.reload(loaded.plan);
-        }
-        Err(report) => {
-            // A line for each: a log is read by line.
-            for problem in &report.problems {
-                match problem.severity {
-                    Severity::Error => tracing::error!("{problem}"),
-                    Severity::Warning => tracing::warn!("{problem}"),
-                }
-            }
-            let (file, errors) = (path.display(), report.errors());
-            running.refuse_reload(&format!("{errors} problems, see `forecourt check {file}`"));
+/// Changes what is running off the signals' runtime: names are resolved and files read, which blocks.
+async fn aside<T: Send + 'static>(state: T, change: impl FnOnce(&mut T) + Send + 'static) -> T {
+    let task = tokio::task::spawn_blocking(move || {
+        let mut state = state;
+        change(&mut state);
+        state
+    });
+    match task.await {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::error!(%error, "a reload broke off: the process ends");
+            std::process::exit(70)
         }
     }
 }

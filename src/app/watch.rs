@@ -60,6 +60,11 @@ impl Watch {
         std::mem::take(&mut self.changed)
     }
 
+    /// Has the next look find everything new.
+    pub(super) fn forget(&mut self) {
+        self.seen.clear();
+    }
+
     /// Once a day: which certificates expire soon.
     pub(super) fn warnings(&mut self, plan: &Plan) -> Vec<String> {
         if Instant::now() < self.next_round {

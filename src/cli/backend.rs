@@ -252,7 +252,7 @@ fn left(status: &BackendStatus) -> String {
 }
 
 /// A segment of a path (RFC 3986 section 3.3).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     for byte in text.bytes() {

@@ -67,6 +67,17 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Every file that was read: the configuration's own first, then certificates, keys and secrets.
     pub files: Vec<PathBuf>,
+    /// The configuration as it was written: its files, in the order in which they were read.
+    pub texts: Vec<Text>,
+}
+
+/// One file of a configuration. Secrets are in files of their own, which this is none of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Its path, as it was named.
+    pub path: PathBuf,
+    /// All of it.
+    pub text: String,
 }
 
 impl Options {
@@ -124,6 +135,11 @@ fn finish(read: read::Read, collector: Collector, options: &Options) -> Result<L
     {
         return Err(Report { problems });
     }
+    let texts = read.documents.iter().map(|document| Text {
+        path: document.source.path.clone(),
+        text: document.source.text.clone(),
+    });
+    let texts = texts.collect();
     let mut seen = BTreeSet::new();
     let files = read
         .files
@@ -135,6 +151,7 @@ fn finish(read: read::Read, collector: Collector, options: &Options) -> Result<L
         plan,
         warnings: problems,
         files,
+        texts,
     })
 }
 

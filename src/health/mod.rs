@@ -7,7 +7,8 @@
 //! time. *What leaves*: a change of verdict, told once; and when to ask again.
 //!
 //! In reading order: [`policy`] (what the operator wants checked), [`grpc`] (the messages of its health protocol), [`verdict`] (from outcomes to a verdict, and when
-//! the next check is due), [`outlier`] (what requests find, without asking), [`slow_start`] (how much whoever is back takes).
+//! the next check is due), [`outlier`] (what requests find, without asking), [`slow_start`] (how much whoever is back takes),
+//! [`trial`] (whether a configuration on trial may stay).
 //!
 //! Deliberately absent: sockets (`upstream::probe` asks), backends and pools (`app::probes` knows whose outcome it
 //! is), clocks and random numbers (both are arguments), and what follows from a verdict (`strategy::Members`).
@@ -16,6 +17,7 @@ pub mod grpc;
 pub mod outlier;
 pub mod policy;
 pub mod slow_start;
+pub mod trial;
 pub mod verdict;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! which is what [`diff`] does for the log of a reload.
 //!
 //! In reading order: [`listener`] with [`tls`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`]
-//! and [`template`], [`pool`] with [`names`], [`process`] (server, admin, log), [`diff`], [`advice`] (what is valid and will hurt).
+//! and [`template`], [`pool`] with [`names`], [`process`] (server, admin, log), [`diff`] with [`moves`] (what a change would
+//! do to traffic), [`advice`] (what is valid and will hurt).
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
 
@@ -17,6 +18,7 @@ pub mod advice;
 pub mod diff;
 pub mod fields;
 pub mod listener;
+pub mod moves;
 pub mod names;
 pub mod pages;
 pub mod pool;

@@ -102,6 +102,8 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
         &[
             "snapshot",
             "backend",
+            // For the terms that a configuration is tried on.
+            "health",
             "strategy",
             "listener",
             "config",

@@ -5,6 +5,7 @@
 
 mod actions;
 mod admin;
+mod changes;
 mod demo;
 mod descriptors;
 mod drill;

@@ -18,7 +18,7 @@ mod process;
 mod retry;
 mod route;
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

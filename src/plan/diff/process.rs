@@ -24,7 +24,8 @@ pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
     ]);
 }
 
-/// Whoever steers by the admin address would lose it in the middle of steering: it stays until the process ends.
+/// Whoever steers by the admin address would lose it in the middle of steering: it stays until the process ends. The
+/// token is another one at once, for a token that is changed may have been lost.
 pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<Change>) {
     let mut lines = Lines {
         subject: Subject::Admin,
@@ -39,7 +40,7 @@ pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<
                 lines.say_restart(format!("address {} -> {}", old.address, new.address));
             }
             if old.token != new.token {
-                lines.say_restart("token_file: another token");
+                lines.say("token_file: another token");
             }
         }
     }
