@@ -12,11 +12,13 @@ use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer as _, Registry, reload};
+
+use super::events::Events;
 
 /// Severity of the operator's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +47,7 @@ pub enum Colors {
 #[derive(Clone, Debug)]
 pub struct LogControl {
     filter: reload::Handle<LevelFilter, Registry>,
+    events: Events,
 }
 
 /// The process has a log already, so this one was not installed.
@@ -67,6 +70,11 @@ impl LogControl {
     pub fn set_level(&self, level: Level) {
         // It fails only when the log is gone, and then there is nothing to change.
         let _ = self.filter.reload(LevelFilter::from(level));
+    }
+
+    /// The last events, those that the level keeps from being written among them.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 }
 
@@ -95,7 +103,7 @@ impl Colors {
     }
 }
 
-/// The filter is a reloadable layer rather than an atomic of ours: `tracing` remembers at each call
+/// The filter of the lines is reloadable rather than an atomic of ours: `tracing` remembers at each call
 /// site whether it is on, and the reload makes it ask again. So a switched-off event costs one load.
 fn subscriber<W>(
     level: Level,
@@ -105,7 +113,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let (filter, handle) = reload::Layer::new(LevelFilter::from(level));
+    let (filter, handle) = reload::Layer::<_, Registry>::new(LevelFilter::from(level));
+    let events = Events::default();
     let lines = tracing_subscriber::fmt::layer()
         .compact()
         .fmt_fields(format::debug_fn(write_field).delimited(" "))
@@ -113,10 +122,17 @@ where
         // Else an error on stderr would be reported on stderr, by a macro that panics.
         .log_internal_errors(false)
         .with_writer(writer)
-        .with_filter(filter_fn(is_for_operators));
+        .with_filter(filter.and(filter_fn(is_for_operators)));
+    // Above the lines, whose filter is of the bare registry.
+    let ring = events
+        .clone()
+        .with_filter(LevelFilter::INFO.and(filter_fn(is_for_operators)));
     (
-        Registry::default().with(filter).with(lines),
-        LogControl { filter: handle },
+        Registry::default().with(lines).with(ring),
+        LogControl {
+            filter: handle,
+            events,
+        },
     )
 }
 
@@ -226,6 +242,22 @@ mod tests {
             control.set_level(Level::Error);
             assert_eq!(speak(), 0);
         });
+    }
+
+    /// What is written and what is kept have levels of their own, and what neither wants costs no call.
+    #[test]
+    fn what_is_not_written_is_kept_all_the_same() {
+        let (lines, subscriber, control) = log(Level::Error, Colors::Never);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("kept");
+            tracing::debug!("not kept");
+            tracing::warn!(target: "h2::codec", "of no interest");
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            control.set_level(Level::Debug);
+            tracing::debug!("written");
+        });
+        assert!(lines.take().ends_with("written\n"));
+        assert_eq!(control.events().messages(), ["kept"]);
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! - `exposition.rs`: from figures to the text that Prometheus reads
 //! - `access/`: the access log, from record to file
 //! - `logging.rs`: the operator's log
+//! - `events.rs`: its last events, for the admin API
 //!
 //! **Deliberately absent**: labels from clients, histograms that keep samples, look-ups by name per
 //! request, the access log in `tracing`, clocks (the time is an argument), a global of the data path.
@@ -34,6 +35,7 @@
 pub mod access;
 pub mod cause;
 pub mod cells;
+pub mod events;
 pub mod exposition;
 pub mod facade;
 pub mod logging;
@@ -43,6 +45,7 @@ pub mod words;
 
 pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget};
 pub use cause::Cause;
+pub use events::Events;
 pub use exposition::Scrape;
 pub use facade::Facade;
 pub use logging::{Colors, Level, LogControl};
