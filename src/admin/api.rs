@@ -15,14 +15,19 @@ use super::guard::{self, Caller, Who};
 use super::instance::{self, Instance};
 use super::order::Wish;
 use super::problem::Problem;
-use super::{scrape, status, steer};
+use super::{dashboard, events, scrape, stats, status, steer};
 use crate::telemetry::exposition::CONTENT_TYPE;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard.css", get(dashboard::style))
+        .route("/dashboard.js", get(dashboard::script))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/v1/events", get(show_events))
+        .route("/v1/stats", get(show_stats))
         .route("/v1/status", get(show_status))
         .route("/v1/pools", get(show_pools))
         .route("/v1/pools/{pool}", get(show_pool))
@@ -79,6 +84,23 @@ async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
 
 async fn show_status(State(instance): State<Arc<Instance>>) -> Json<status::Status> {
     Json(status::Status::of(&instance))
+}
+
+async fn show_events(
+    State(instance): State<Arc<Instance>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    events::stream(&instance, &uri, &headers)
+}
+
+/// What happens in the second after the question.
+async fn show_stats(State(instance): State<Arc<Instance>>) -> Response {
+    let mut seen = instance.looking.look();
+    match stats::next(&mut seen).await {
+        Some(stats) => Json(&*stats).into_response(),
+        None => problem(StatusCode::SERVICE_UNAVAILABLE, "the instance is ending"),
+    }
 }
 
 async fn show_pools(State(instance): State<Arc<Instance>>) -> Json<Vec<status::PoolStatus>> {

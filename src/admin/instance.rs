@@ -6,10 +6,12 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::events::Listening;
 use super::order::{Done, Order, Refusal, Wish};
+use super::stats::Looking;
 use crate::plan::AdminToken;
 use crate::snapshot::{Registry, Snapshots};
-use crate::telemetry::Facade;
+use crate::telemetry::{Events, Facade};
 
 /// The running process, as far as it can be looked at.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub struct Instance {
     token: RwLock<Option<AdminToken>>,
     /// The way to whoever governs; absent before there is somebody, and when there is nobody any more.
     governor: RwLock<Option<mpsc::Sender<Order>>>,
+    pub(super) events: Events,
+    pub(super) listening: Listening,
+    pub(super) looking: Looking,
 }
 
 /// Where in its life the process is.
@@ -60,7 +65,17 @@ impl Instance {
             addresses: RwLock::default(),
             token: RwLock::default(),
             governor: RwLock::default(),
+            events: Events::default(),
+            listening: Listening::default(),
+            looking: Looking::default(),
         }
+    }
+
+    /// The same, telling of what this log keeps.
+    #[must_use]
+    pub fn with_events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
     }
 
     /// The same, to be steered by whoever shows this token.

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 
 use super::guard::Caller;
-use super::{Instance, api};
+use super::{Instance, api, stats};
 use crate::listener::bind::{bind_private, remove};
 use crate::listener::handoff::{Given, Role};
 use crate::listener::{Bound, FileOwner, Socket};
@@ -164,7 +164,8 @@ impl Door {
         instance: Arc<Instance>,
         stopped: oneshot::Receiver<()>,
     ) -> io::Result<()> {
-        let router = api::router(instance).into_make_service_with_connect_info::<Caller>();
+        let router =
+            api::router(Arc::clone(&instance)).into_make_service_with_connect_info::<Caller>();
         let told = Arc::new(Notify::new());
         let until = Arc::clone(&told);
         let until = async move { until.notified().await };
@@ -184,11 +185,13 @@ impl Door {
             // Whoever could say so may be gone: that is a word too.
             let _ = stopped.await;
             told.notify_one();
+            instance.listening.end();
             tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
             served = serving => served,
             () = ending => Ok(()),
+            never = stats::sample(&instance) => match never {},
         }
     }
 }

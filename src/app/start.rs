@@ -130,6 +130,8 @@ impl Forecourt {
         let bound = bind_all(&plan.listeners, count, &mut given)?;
         let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), facade);
         let token = plan.admin.as_ref().and_then(|admin| admin.token.clone());
+        let events = log.as_ref().map(LogControl::events).cloned();
+        let instance = instance.with_events(events.unwrap_or_default());
         let instance = Arc::new(held(instance.with_token(token), &plan));
         let admin = match &plan.admin {
             Some(plan) => Some(admin::bind(plan, &mut given)?),

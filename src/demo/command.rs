@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -20,6 +22,7 @@ use super::screen::{Addresses, Screen};
 use super::setup::{self, Wishes};
 use crate::app::{Forecourt, Running, StartError};
 use crate::config::{self, Report};
+use crate::plan::AdminToken;
 use crate::plan::listener::ListenAddress;
 use crate::telemetry::Colors;
 use crate::telemetry::logging::{self, AlreadyInstalled};
@@ -77,7 +80,12 @@ impl Demo {
             let _ = io::stdout().write_all(text.as_bytes());
             return Ok(());
         }
-        let loaded = config::load_text(&text, Path::new(setup::NAME), &config::Options::new())?;
+        let mut loaded = config::load_text(&text, Path::new(setup::NAME), &config::Options::new())?;
+        // Of this run alone, and in no file: the page that is opened with it can steer.
+        let token = new_token().map_err(DemoError::System)?;
+        if let Some(admin) = &mut loaded.plan.admin {
+            admin.token = Some(AdminToken::new(token.as_bytes()));
+        }
         let log = logging::install(loaded.plan.log.level, log_colors)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -91,6 +99,7 @@ impl Demo {
             .block_on(async { control::open() })
             .map_err(DemoError::Backends)?;
         let running = Forecourt::start(loaded.plan, Some(log))?;
+        let control = (control.0, control.1, token);
         self.show(&runtime, running, fleet, control, signals, colored);
         Ok(())
     }
@@ -108,7 +117,7 @@ impl Demo {
         runtime: &Runtime,
         running: Running,
         fleet: Arc<Fleet>,
-        (control, control_address): (TcpListener, SocketAddr),
+        (control, control_address, token): (TcpListener, SocketAddr, String),
         mut signals: Signals,
         colored: bool,
     ) {
@@ -120,6 +129,7 @@ impl Demo {
                 shop,
                 admin,
                 control: control_address,
+                token,
             };
             screen.welcome(&fleet, &addresses, !self.no_sticky);
         }
@@ -178,6 +188,14 @@ async fn passed(time: Option<Duration>) {
         Some(time) => time::sleep(time).await,
         None => pending().await,
     }
+}
+
+/// 192 random bits, as they can stand in an address and behind `Bearer`.
+fn new_token() -> io::Result<String> {
+    let mut bytes = [0; 24];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn tcp(address: &ListenAddress) -> Option<SocketAddr> {

@@ -12,12 +12,13 @@ use super::figures::{Figures, mean, quantile};
 use crate::telemetry::cells::HistogramTotal;
 use crate::telemetry::meters::Histogram;
 
-/// Where to find what.
-#[derive(Clone, Copy, Debug)]
+/// Where to find what. Without `Debug`, for the token.
 pub(super) struct Addresses {
     pub(super) shop: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) control: SocketAddr,
+    /// What the dashboard steers with.
+    pub(super) token: String,
 }
 
 /// Standard output.
@@ -51,6 +52,7 @@ impl Screen {
             shop,
             admin,
             control,
+            token,
         } = addresses;
         let slow: Vec<_> = fleet.backends.iter().filter_map(slowness).collect();
         let slow = slow.join(" and ");
@@ -64,7 +66,7 @@ impl Screen {
         let _ = writeln!(
             out,
             "{}: a shop on four backends, the balancer in front\n\n  \
-             shop     http://{shop}/\n  status   http://{admin}/v1/status\n  metrics  http://{admin}/metrics\n",
+             shop     http://{shop}/\n  look     http://{admin}/#token={token}\n  status   http://{admin}/v1/status\n  metrics  http://{admin}/metrics\n",
             bold(&format!("forecourt {} demo", env!("CARGO_PKG_VERSION")))
         );
         let _ = writeln!(

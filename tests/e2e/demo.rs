@@ -223,11 +223,30 @@ fn its_configuration_is_good_for_run_too() {
     }
 }
 
+/// The dashboard's link has what it takes to steer, and nobody else does.
+#[test]
+fn the_link_that_is_printed_steers() {
+    let demo = Demo::start(&[]);
+    let welcome = demo.stdout();
+    let (_, token) = welcome.split_once("/#token=").expect("a link");
+    let token = token.lines().next().unwrap_or_default();
+    let status = Client::of(demo.admin).get("/v1/status").text();
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let address = status["pools"][0]["backends"][0]["address"].as_str();
+    let path = format!("/v1/pools/pages/backends/{}", address.expect("a text"));
+    let wish = Request::put(&path, br#"{"state":"draining"}"#).host("localhost");
+    assert_eq!(Client::of(demo.admin).send(&wish).status, 401);
+    let wish = wish.field("authorization", &format!("Bearer {token}"));
+    assert_eq!(Client::of(demo.admin).send(&wish).status, 200);
+    let other = Demo::start(&[]).stdout();
+    assert!(!other.contains(token), "each demo has its own");
+}
+
 /// The backends, in the order in which they are shown.
 const NAMES: [&str; 4] = ["blue", "green", "amber", "coral"];
 
 /// A running demo on ports that the kernel chose, its output on no terminal.
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
     folder: TempDir,
     exited: Option<ExitStatus>,
@@ -238,7 +257,7 @@ struct Demo {
 
 impl Demo {
     #[track_caller]
-    fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let file =
             |name| File::create(folder.path().join(name)).expect("a new folder can be written to");
@@ -274,11 +293,11 @@ impl Demo {
         demo
     }
 
-    fn shop(&self) -> Client {
+    pub(crate) fn shop(&self) -> Client {
         Client::of(self.shop)
     }
 
-    fn control(&self, what: &str) -> Response {
+    pub(crate) fn control(&self, what: &str) -> Response {
         let request = Request::post(&format!("/backends/{what}"), b"");
         Client::of(self.control).send(&request)
     }
@@ -362,7 +381,7 @@ impl Demo {
         assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     }
 
-    fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         fs::read_to_string(self.folder.path().join("stdout")).expect("the file was made")
     }
 

@@ -6,9 +6,11 @@
 mod actions;
 mod admin;
 mod changes;
+mod dashboard;
 mod demo;
 mod descriptors;
 mod drill;
+mod events;
 mod failure;
 mod grpc;
 mod h2;

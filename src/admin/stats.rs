@@ -1,0 +1,405 @@
+//! The view behind `/v1/stats`: what happens per second, while somebody looks.
+//!
+//! Workers count in cells of their own and know nothing of this. Once a second the admin thread adds the cells up, as a
+//! scrape does, and takes the difference to the second before. When nobody looks, nothing is added up.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::instance::Instance;
+use super::status::{self, BackendStatus, ListenerStatus, Status};
+use crate::snapshot::{Pool, Snapshot};
+use crate::strategy::Member;
+use crate::telemetry::cells::HistogramTotal;
+use crate::telemetry::meters::{BackendTotal, PoolTotal, RouteTotal};
+use crate::telemetry::{Cause, CodeClass, PickReason, RetryOutcome, StickyOutcome};
+
+/// What happened in about the last second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// When it ended, by RFC 3339 in UTC.
+    pub time: String,
+    /// How long it was.
+    pub seconds: f64,
+    /// The program's version.
+    pub version: String,
+    /// `starting`, `serving` or `draining`.
+    pub state: String,
+    /// Number of the configuration.
+    pub generation: u64,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Requests that ended, per second.
+    pub requests_per_second: f64,
+    /// Those of them that were answered by a 5xx, forecourt's own too.
+    pub errors_per_second: f64,
+    /// From a request's head to the end of its response.
+    #[serde(flatten)]
+    pub times: Times,
+    /// Client connections that are open.
+    pub connections: i64,
+    /// Where it listens.
+    pub listeners: Vec<ListenerStatus>,
+    /// The pools, in the order of the file.
+    pub pools: Vec<PoolStats>,
+}
+
+/// What so many of a hundred were not above, in milliseconds; nothing if there were none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Times {
+    pub p50_milliseconds: Option<f64>,
+    pub p90_milliseconds: Option<f64>,
+    pub p99_milliseconds: Option<f64>,
+}
+
+/// A pool in the last second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolStats {
+    /// Its name.
+    pub name: String,
+    /// Its strategy's name.
+    pub strategy: String,
+    /// Whether sessions keep their backend.
+    pub sticky: bool,
+    /// Whether so few backends are well that requests go to all of them.
+    pub panic: bool,
+    /// Requests in flight at all its backends.
+    pub in_flight: u32,
+    /// Requests that wait for a place.
+    pub queued: usize,
+    /// Attempts that ended, per second.
+    pub requests_per_second: f64,
+    /// Requests that were sent again, per second.
+    pub retries_per_second: f64,
+    /// Sessions that were bound to a backend, per second: new ones, and those whose backend could not take them.
+    pub sessions_per_second: f64,
+    /// Its backends.
+    pub backends: Vec<BackendStats>,
+}
+
+/// A backend in the last second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendStats {
+    /// How it stands.
+    #[serde(flatten)]
+    pub status: BackendStatus,
+    /// Attempts that ended, per second.
+    pub requests_per_second: f64,
+    /// Those of them that it answered by a 5xx.
+    pub errors_per_second: f64,
+    /// Attempts that failed, per second.
+    pub failures_per_second: f64,
+    /// The last failure of an attempt that was seen while somebody looked; of several in a second the most frequent.
+    pub last_failure: Option<LastFailure>,
+    /// Requests of sessions that are bound to it, per second.
+    pub sticky_per_second: f64,
+    /// From the start of an attempt to the end of its response.
+    #[serde(flatten)]
+    pub times: Times,
+    /// The share of new requests that its weight stands for, from 0 to 1; 0 if it takes none now.
+    pub share_wanted: f64,
+    /// The share of its pool's requests that it had; nothing if there were none.
+    pub share_got: Option<f64>,
+}
+
+/// Why an attempt failed last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// When, by RFC 3339 in UTC, to the second.
+    pub time: String,
+    /// In the words of the `forecourt-error` field.
+    pub cause: String,
+}
+
+/// Who looks, and what they see.
+#[derive(Debug)]
+pub(super) struct Looking {
+    last: watch::Sender<Option<Arc<Stats>>>,
+    begun: Notify,
+}
+
+impl Default for Looking {
+    fn default() -> Self {
+        Self {
+            last: watch::Sender::new(None),
+            begun: Notify::new(),
+        }
+    }
+}
+
+impl Looking {
+    /// Begins to look; what changes next is at least about a second.
+    pub(super) fn look(&self) -> watch::Receiver<Option<Arc<Stats>>> {
+        let receiver = self.last.subscribe();
+        self.begun.notify_one();
+        receiver
+    }
+
+    fn has_lookers(&self) -> bool {
+        self.last.receiver_count() > 0
+    }
+
+    async fn wait_for_lookers(&self) {
+        while !self.has_lookers() {
+            self.begun.notified().await;
+        }
+    }
+}
+
+/// The next figures, for one who waits for nothing else. Cancel-safe.
+pub(super) async fn next(seen: &mut watch::Receiver<Option<Arc<Stats>>>) -> Option<Arc<Stats>> {
+    loop {
+        seen.changed().await.ok()?;
+        let stats = seen.borrow_and_update().clone();
+        if stats.is_some() {
+            return stats;
+        }
+    }
+}
+
+/// Makes figures once a second while somebody looks, for as long as it is polled.
+pub(super) async fn sample(instance: &Instance) -> Infallible {
+    let looking = &instance.looking;
+    loop {
+        looking.wait_for_lookers().await;
+        let mut sampler = Sampler::new(&instance.snapshots.load());
+        let mut ticks = interval(SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        while looking.has_lookers() {
+            ticks.tick().await;
+            let stats = sampler.stats(instance);
+            looking.last.send_replace(Some(Arc::new(stats)));
+        }
+        // Who looks next must not take old figures for new ones.
+        looking.last.send_replace(None);
+    }
+}
+
+/// A backend is known by pool and address.
+type Key = (Arc<str>, String);
+
+/// What had been counted at the last look.
+struct Sampler {
+    at: Instant,
+    counted: Counted,
+    failures: HashMap<Key, LastFailure>,
+}
+
+/// What has been counted so far.
+struct Counted {
+    all: RouteTotal,
+    pools: HashMap<Arc<str>, PoolTotal>,
+    backends: HashMap<Key, BackendTotal>,
+}
+
+impl Counted {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut all = RouteTotal::default();
+        for (_, _, meters) in snapshot.used_route_meters() {
+            let total = meters.total();
+            for (sum, count) in all.requests.iter_mut().zip(total.requests) {
+                *sum += count;
+            }
+            all.duration.merge(&total.duration);
+        }
+        let pools = snapshot.pools.iter();
+        let members = pools.clone().flat_map(|pool| {
+            let members = pool.members.all().iter();
+            members.map(move |member| (key(pool, member), member.backend.meters().total()))
+        });
+        Self {
+            all,
+            backends: members.collect(),
+            pools: pools
+                .map(|pool| (Arc::clone(&pool.name), pool.meters.total()))
+                .collect(),
+        }
+    }
+}
+
+impl Sampler {
+    fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            at: Instant::now(),
+            counted: Counted::of(snapshot),
+            failures: HashMap::new(),
+        }
+    }
+
+    fn stats(&mut self, instance: &Instance) -> Stats {
+        let snapshot = instance.snapshots.load();
+        let (now, counted) = (Instant::now(), Counted::of(&snapshot));
+        let before = std::mem::replace(&mut self.counted, counted);
+        let seconds = now.duration_since(self.at).as_secs_f64().max(0.001);
+        self.at = now;
+        // To the second: what it was to the millisecond nobody has seen.
+        let time = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second());
+        let passed = Passed {
+            seconds,
+            time: time.map_or_else(|_| String::new(), |time| time.to_string()),
+        };
+        self.failures
+            .retain(|key, _| self.counted.backends.contains_key(key));
+        let pools = snapshot.pools.iter();
+        let pools = pools
+            .map(|pool| self.pool(pool, &before, &passed))
+            .collect();
+        let all = &self.counted.all;
+        let rate_of = |class: CodeClass| {
+            let index = class.index();
+            passed.rate(all.requests[index], before.all.requests[index])
+        };
+        let status = Status::of(instance);
+        Stats {
+            requests_per_second: CodeClass::ALL.into_iter().map(rate_of).sum(),
+            errors_per_second: rate_of(CodeClass::ServerError),
+            times: Times::of(&all.duration.since(&before.all.duration)),
+            connections: status
+                .listeners
+                .iter()
+                .map(|listener| listener.connections)
+                .sum(),
+            pools,
+            time: passed.time,
+            seconds,
+            version: status.version,
+            state: status.state,
+            generation: status.generation,
+            uptime_seconds: status.uptime_seconds,
+            listeners: status.listeners,
+        }
+    }
+
+    fn pool(&mut self, pool: &Pool, before: &Counted, passed: &Passed) -> PoolStats {
+        let now = &self.counted.pools[&pool.name];
+        let then = before.pools.get(&pool.name).unwrap_or(now);
+        let bound = [StickyOutcome::New, StickyOutcome::Rebound].map(StickyOutcome::index);
+        let sessions = bound.map(|outcome| passed.rate(now.sticky[outcome], then.sticky[outcome]));
+        let sent_again = [RetryOutcome::Ok, RetryOutcome::Failed].map(RetryOutcome::index);
+        let retries =
+            sent_again.map(|outcome| passed.rate(now.retries[outcome], then.retries[outcome]));
+        let members = pool.members.all().iter();
+        let mut backends: Vec<_> = members
+            .map(|member| self.backend(pool, member, before, passed))
+            .collect();
+        let requests: f64 = backends.iter().map(|one| one.requests_per_second).sum();
+        for backend in &mut backends {
+            backend.share_got = (requests > 0.0).then(|| backend.requests_per_second / requests);
+        }
+        PoolStats {
+            name: pool.name.to_string(),
+            strategy: pool.strategy.name().to_owned(),
+            sticky: pool.sticky.is_some(),
+            panic: pool.members.are_in_panic(),
+            in_flight: pool.in_flight(),
+            queued: pool.door.waiting(),
+            requests_per_second: requests,
+            retries_per_second: retries.iter().sum(),
+            sessions_per_second: sessions.iter().sum(),
+            backends,
+        }
+    }
+
+    fn backend(
+        &mut self,
+        pool: &Pool,
+        member: &Member,
+        before: &Counted,
+        passed: &Passed,
+    ) -> BackendStats {
+        let key = key(pool, member);
+        let now = &self.counted.backends[&key];
+        // One that has come since counts from here: it may have been known before.
+        let then = before.backends.get(&key).unwrap_or(now);
+        let rate_of = |cause: Cause| {
+            let index = cause.index();
+            passed.rate(now.failures[index], then.failures[index])
+        };
+        let causes = Cause::of_backend()
+            .iter()
+            .map(|cause| (*cause, rate_of(*cause)));
+        let failures = causes.clone().map(|(_, rate)| rate).sum();
+        // Of several in one second nobody knows the order: the most frequent one.
+        let worst = causes.max_by(|one, other| one.1.total_cmp(&other.1));
+        if let Some((cause, _)) = worst.filter(|(_, rate)| *rate > 0.0) {
+            let last = LastFailure {
+                time: passed.time.clone(),
+                cause: cause.as_str().to_owned(),
+            };
+            self.failures.insert(key.clone(), last);
+        }
+        let sum = |total: &BackendTotal| total.requests.iter().sum();
+        let (errors, sticky) = (CodeClass::ServerError.index(), PickReason::Sticky.index());
+        BackendStats {
+            status: status::backend(member),
+            requests_per_second: passed.rate(sum(now), sum(then)),
+            errors_per_second: passed.rate(now.requests[errors], then.requests[errors]),
+            failures_per_second: failures,
+            sticky_per_second: passed.rate(now.picks[sticky], then.picks[sticky]),
+            times: Times::of(&now.duration.since(&then.duration)),
+            last_failure: self.failures.get(&key).cloned(),
+            share_wanted: share_wanted(pool, member),
+            share_got: None,
+        }
+    }
+}
+
+fn key(pool: &Pool, member: &Member) -> Key {
+    (Arc::clone(&pool.name), member.backend.address().to_string())
+}
+
+/// The part of a member's weight in that of all who take new requests.
+fn share_wanted(pool: &Pool, member: &Member) -> f64 {
+    let members = &pool.members;
+    let eligible = members.eligible().iter().map(|slot| members.get(*slot));
+    let (mut all, mut own) = (0_u64, 0);
+    for one in eligible {
+        all += u64::from(one.weight);
+        if Arc::ptr_eq(&one.backend, &member.backend) {
+            own = one.weight;
+        }
+    }
+    match all {
+        0 => 0.0,
+        all => f64::from(own) / all as f64,
+    }
+}
+
+/// The time from one look to the next.
+struct Passed {
+    seconds: f64,
+    /// When it ended.
+    time: String,
+}
+
+impl Passed {
+    /// Per second. Cells are read while workers count, and routes go: never below 0.
+    fn rate(&self, now: u64, then: u64) -> f64 {
+        now.saturating_sub(then) as f64 / self.seconds
+    }
+}
+
+impl Times {
+    fn of(durations: &HistogramTotal) -> Self {
+        let of = |percent| {
+            let time = durations.percentile(percent, 0)?;
+            Some(time.as_secs_f64() * 1_000.0)
+        };
+        Self {
+            p50_milliseconds: of(50),
+            p90_milliseconds: of(90),
+            p99_milliseconds: of(99),
+        }
+    }
+}
+
+/// From one look to the next.
+const SECOND: Duration = Duration::from_secs(1);
