@@ -17,6 +17,7 @@
 //! - [`hop_by_hop`]: what a message says about its connection, and taking that out.
 //! - [`forwarded`]: who the client is, and telling the backend.
 //! - [`max_forwards`]: how far an OPTIONS may go.
+//! - [`trace`]: the trace that a request is part of.
 //! - [`via`]: who has passed the message on, and how often it was us.
 //! - [`field_case`]: in which case field names are written.
 //! - [`websocket`]: where the frames of a WebSocket begin.
@@ -42,6 +43,7 @@ mod kept;
 pub mod max_forwards;
 pub mod method;
 pub mod name;
+pub mod trace;
 pub mod via;
 pub mod websocket;
 

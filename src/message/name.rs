@@ -24,6 +24,7 @@ pub enum Name {
     ProxyConnection,
     SetCookie,
     Te,
+    Traceparent,
     Trailer,
     TransferEncoding,
     Upgrade,
@@ -91,6 +92,7 @@ impl Name {
                     (b"set-cookie", Self::SetCookie),
                 ],
             ),
+            11 => among(name, &[(b"traceparent", Self::Traceparent)]),
             12 => among(
                 name,
                 &[

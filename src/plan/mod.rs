@@ -31,7 +31,7 @@ pub use action::{Action, Edits};
 pub use listener::Listener;
 pub use names::Dns;
 pub use pool::Pool;
-pub use process::{Admin, AdminToken, Log, Server};
+pub use process::{Admin, AdminToken, Log, Server, Trace};
 pub use route::Route;
 
 /// Everything that one configuration says.
@@ -43,6 +43,8 @@ pub struct Plan {
     pub admin: Option<Admin>,
     /// Logs.
     pub log: Log,
+    /// Traces.
+    pub trace: Trace,
     /// How names of backends are asked for.
     pub dns: Dns,
     /// Addresses for clients, in the order of the file.

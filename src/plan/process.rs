@@ -1,11 +1,11 @@
-//! The process as a whole: workers, shutdown, admin listener, logs.
+//! The process as a whole: workers, shutdown, admin listener, logs, traces.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::listener::ListenAddress;
-pub use crate::telemetry::{AccessFormat, AccessTarget, Level};
+pub use crate::telemetry::{AccessFormat, AccessTarget, ClientIp, Level};
 
 /// The process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,4 +72,64 @@ pub struct AccessLog {
     pub target: AccessTarget,
     /// How they look.
     pub format: AccessFormat,
+    /// Of how many exchanges in a hundred there is a line; of those that failed or were slow there always is.
+    pub sample: u8,
+    /// From which time on an exchange is slow.
+    pub slow: Duration,
+    /// How much of the client's address they have.
+    pub client_ip: ClientIp,
+    /// Whether they have queries.
+    pub query: bool,
+    /// Parameters of queries whose values are masked.
+    pub redact: Vec<Box<str>>,
+    /// Whether they have the field `Referer`.
+    pub referer: bool,
+    /// Whether they have the field `User-Agent`.
+    pub user_agent: bool,
+}
+
+impl Default for AccessLog {
+    /// All exchanges, as JSON on standard output, without what may hold secrets or is seldom asked for.
+    fn default() -> Self {
+        Self {
+            target: AccessTarget::Stdout,
+            format: AccessFormat::Json,
+            sample: 100,
+            slow: Duration::from_secs(1),
+            client_ip: ClientIp::Full,
+            query: false,
+            redact: Vec::new(),
+            referer: false,
+            user_agent: false,
+        }
+    }
+}
+
+/// Traces (W3C Trace Context).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// What becomes of the trace that a request comes with.
+    pub context: TraceContext,
+    /// Of how many traces in a hundred that begin here the backends are asked to record their part.
+    pub sample: u8,
+}
+
+/// What becomes of the trace that a request comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceContext {
+    /// It goes on; where there is none, or none that can be read, one begins.
+    Begin,
+    /// It goes on; none begins.
+    Pass,
+    /// It ends, and another one begins.
+    Restart,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            context: TraceContext::Pass,
+            sample: 100,
+        }
+    }
 }

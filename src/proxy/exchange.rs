@@ -15,13 +15,17 @@ use tokio::time::Instant;
 
 use super::failure::cause_of_cut;
 use super::record;
+use super::trace::{self, Trace};
 use crate::backend::{Backend, InFlight};
 use crate::message::body::Ending;
+use crate::message::head::Version;
 use crate::message::{Head, Name, hop_by_hop};
 use crate::plan::Listener;
+use crate::plan::process::AccessLog as LogRules;
 use crate::server::Peer;
 use crate::snapshot::{Claimed, View};
 use crate::strategy::Slot;
+use crate::telemetry::access::redact;
 use crate::telemetry::{AccessLog, Cause, StickyOutcome};
 use crate::worker::Worker;
 
@@ -44,6 +48,7 @@ pub(super) struct Exchange {
     pub(super) host_by_backend: bool,
     /// What the log wants and the head will not keep; absent when nothing is logged.
     pub(super) story: Option<Story>,
+    pub(super) trace: Option<Trace>,
     pub(super) attempts: SmallVec<[Tried; 2]>,
     pub(super) sticky: Option<StickyOutcome>,
     /// The claim on the backend that answers.
@@ -62,11 +67,24 @@ pub(super) struct Exchange {
     expects_continue: bool,
 }
 
-/// What the log tells of a request: method and path, one behind the other, and in place unless they are long.
+/// What the log tells of a request: one behind the other, and in place unless it is long.
 #[derive(Debug)]
 pub(super) struct Story {
     text: SmallVec<[u8; 64]>,
-    method: usize,
+    /// Where method, path, query and `Referer` end; behind them is `User-Agent`.
+    ends: [u32; 4],
+    version: Version,
+}
+
+/// The parts of a [`Story`]; what is not logged is empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told<'s> {
+    pub(super) method: &'s [u8],
+    pub(super) path: &'s [u8],
+    pub(super) query: &'s [u8],
+    pub(super) referer: &'s [u8],
+    pub(super) user_agent: &'s [u8],
+    pub(super) protocol: &'static str,
 }
 
 /// An attempt that was made.
@@ -106,6 +124,7 @@ impl Exchange {
             target: None,
             host_by_backend: false,
             story: None,
+            trace: None,
             attempts: SmallVec::new(),
             sticky: None,
             in_flight: None,
@@ -127,8 +146,10 @@ impl Exchange {
     pub(super) fn begin(&mut self, head: &Head, peer: &Peer) {
         self.client = peer.address;
         self.expects_continue = hop_by_hop::expects_continue(head);
+        let plan = &self.view.plan;
+        self.trace = trace::of(head, plan.trace, &self.worker);
         if self.log.borrow().is_on() {
-            self.story = Some(Story::of(head));
+            self.story = Some(Story::of(head, &plan.log.access));
         }
     }
 
@@ -154,6 +175,11 @@ impl Exchange {
     /// The request's id if it has been asked for.
     pub(super) fn known_request_id(&self) -> Option<&[u8]> {
         self.request_id.as_deref()
+    }
+
+    /// The trace that it is part of, in hexadecimal; empty if there is none.
+    pub(super) fn trace_id(&self) -> &[u8] {
+        self.trace.as_ref().map_or(b"", |trace| &trace.id)
     }
 
     /// The backend of an attempt.
@@ -208,18 +234,68 @@ impl Exchange {
 }
 
 impl Story {
-    fn of(head: &Head) -> Self {
-        let mut text = SmallVec::from_slice(head.method_bytes());
+    fn of(head: &Head, rules: &LogRules) -> Self {
+        let mut text: SmallVec<[u8; 64]> = SmallVec::from_slice(head.method_bytes());
+        let method = text.len();
         text.extend_from_slice(path_of(head.target()));
+        let path = text.len();
+        let (mut query, mut referer) = (path, path);
+        if rules.query || rules.referer || rules.user_agent {
+            (query, referer) = Self::tell_more(head, rules, &mut text);
+        }
         Self {
             text,
-            method: head.method_bytes().len(),
+            // A head is far smaller than 4 GiB.
+            ends: [method, path, query, referer].map(|end| end as u32),
+            version: head.version(),
         }
     }
 
-    /// The method and the path.
-    pub(super) fn told(&self) -> (&[u8], &[u8]) {
-        self.text.split_at(self.method)
+    /// Appends what is logged only by request: query, `Referer`, `User-Agent`. Gives the ends of the first two.
+    #[inline(never)]
+    fn tell_more(head: &Head, rules: &LogRules, text: &mut SmallVec<[u8; 64]>) -> (usize, usize) {
+        let masked = &rules.redact[..];
+        let target = head.target();
+        if rules.query
+            && let Some(mark) = memchr::memchr(b'?', target)
+        {
+            redact::query(&target[mark + 1..], masked, |part| {
+                text.extend_from_slice(part);
+            });
+        }
+        let query = text.len();
+        if rules.referer
+            && let Some(referer) = head.first_named(b"referer")
+        {
+            // It is the query of another request, mostly to the same site.
+            let masked = rules.query.then_some(masked);
+            redact::url(referer, masked, |part| text.extend_from_slice(part));
+        }
+        let referer = text.len();
+        if rules.user_agent
+            && let Some(agent) = head.first_named(b"user-agent")
+        {
+            text.extend_from_slice(agent);
+        }
+        (query, referer)
+    }
+
+    /// Its parts.
+    pub(super) fn told(&self) -> Told<'_> {
+        let [method, path, query, referer] = self.ends.map(|end| end as usize);
+        let text = &self.text[..];
+        Told {
+            method: &text[..method],
+            path: &text[method..path],
+            query: &text[path..query],
+            referer: &text[query..referer],
+            user_agent: &text[referer..],
+            protocol: match self.version {
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
+                Version::Http2 => "HTTP/2.0",
+            },
+        }
     }
 }
 
@@ -257,12 +333,17 @@ fn is_request_id(id: &[u8]) -> bool {
 }
 
 fn draw_id(worker: &Worker) -> RequestId {
+    RequestId::from_buf(draw_hex(worker))
+}
+
+/// 128 random bits in hexadecimal; not all of them are 0.
+pub(super) fn draw_hex(worker: &Worker) -> [u8; 32] {
     let bits = u128::from(worker.draw()) << 64 | u128::from(worker.draw());
     let mut text = [0; 32];
-    for (digits, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bits.max(1).to_be_bytes()) {
         digits.copy_from_slice(&HEX[usize::from(byte)]);
     }
-    RequestId::from_buf(text)
+    text
 }
 
 /// Every byte in hexadecimal.

@@ -23,7 +23,11 @@ pub(super) fn reply(cause: Cause, asked: Asked<'_>, x: &mut Exchange) -> Head {
     headers::change_response(&mut head, asked, x);
     head.remove(Name::ContentType);
     head.remove(Name::XRequestId);
-    let message = format!("{cause}: {} (request {id})", cause.meaning());
+    let trace = match x.trace_id() {
+        b"" => String::new(),
+        trace => format!(", trace {}", String::from_utf8_lossy(trace)),
+    };
+    let message = format!("{cause}: {} (request {id}{trace})", cause.meaning());
     let code = (code(cause) as u8).to_string();
     head.push(b"content-type", grpc::CONTENT_TYPE);
     head.push(b"grpc-status", code.as_bytes());

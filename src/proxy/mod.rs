@@ -7,7 +7,7 @@
 //! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`answer`] (routes
 //! that answer by themselves), [`affinity`] (what the strategy wants to know), [`request`] (the head that the
 //! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again) with [`course`] (what may be due), [`hedge`] (two at once) and [`queue`] (waiting for a place), [`response`] (the head
-//! that the client sees), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
+//! that the client sees), [`trace`] (which goes on, or begins), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
 //! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`] and [`grpc`], [`record`] (once, at
 //! the end). What templates are filled with is in [`values`].
 //!
@@ -33,6 +33,7 @@ mod response;
 mod retry;
 mod rewrite;
 mod stream;
+mod trace;
 mod upgrade;
 mod values;
 

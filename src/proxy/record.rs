@@ -32,9 +32,21 @@ pub(super) fn write(x: &mut Exchange) {
         CodeClass::of(x.status)
     };
     count(x, class, total, ended);
-    if x.log.borrow().is_on() {
-        log(x, total);
+    let is_logged = x.log.borrow().is_on();
+    if is_logged && let Some(sampled) = sampled(x, total) {
+        log(x, total, sampled);
     }
+}
+
+/// Whether there is a line for this exchange and, if chance has chosen it, for how many in a hundred there is one.
+fn sampled(x: &Exchange, total: Duration) -> Option<Option<u8>> {
+    let rules = &x.view.plan.log.access;
+    // What failed or was slow is seldom and what somebody looks for: there is always a line.
+    if rules.sample >= 100 || x.cause.is_some() || x.status >= 500 || total >= rules.slow {
+        return Some(None);
+    }
+    let chosen = x.worker.draw() % 100 < u64::from(rules.sample);
+    chosen.then_some(Some(rules.sample))
 }
 
 fn count(x: &mut Exchange, class: CodeClass, total: Duration, ended: Instant) {
@@ -73,7 +85,7 @@ fn count(x: &mut Exchange, class: CodeClass, total: Duration, ended: Instant) {
     }
 }
 
-fn log(x: &Exchange, total: Duration) {
+fn log(x: &Exchange, total: Duration, sampled: Option<u8>) {
     let attempts: SmallVec<[Attempt<'_>; 2]> = x
         .attempts
         .iter()
@@ -85,15 +97,23 @@ fn log(x: &Exchange, total: Duration) {
         .collect();
     let plan = &x.view.plan;
     let pool = x.pool.map(|pool| &x.view.pools[pool]);
-    let (method, path) = x.story.as_ref().map(Story::told).unwrap_or_default();
+    let told = x.story.as_ref().map(Story::told).unwrap_or_default();
     x.log.borrow_mut().write(&AccessRecord {
         timestamp: Timestamp::now(),
-        method,
-        path,
+        method: told.method,
+        path: told.path,
+        query: told.query,
+        protocol: told.protocol,
+        referer: told.referer,
+        user_agent: told.user_agent,
         status: (x.status > 0).then_some(x.status),
         body_bytes: x.body_bytes,
-        client: x.client,
+        client: x
+            .client
+            .and_then(|client| plan.log.access.client_ip.of(client)),
         request_id: x.known_request_id().unwrap_or_default(),
+        trace_id: x.trace_id(),
+        sampled,
         listener: &x.listener.name,
         route: x.route.map(|route| &*plan.routes[route].name),
         pool: pool.map(|pool| &*pool.name),

@@ -1,7 +1,7 @@
 //! Failures become responses here and nowhere else.
 //!
-//! A small body in the type that the client accepts, the code in `forecourt-error`, and the request's id,
-//! so that whoever is shown the page can tell the operator what to look for.
+//! A small body in the type that the client accepts, the code in `forecourt-error`, and the request's id with
+//! that of its trace, so that whoever is shown the page can tell the operator what to look for.
 
 use http::StatusCode;
 use serde_json::json;
@@ -32,8 +32,10 @@ pub(super) fn reply<'c, B: AnswerBody>(
     let status = status(cause);
     let trusted = asked.1.is_some_and(|admitted| admitted.trusted);
     let id = String::from_utf8_lossy(x.request_id(asked.0, trusted)).into_owned();
-    let (kind, content) = pages::page(status, cause, asked, &x)
-        .unwrap_or_else(|| body(Accepted::of(asked.0), cause, status, &id));
+    let (kind, content) = pages::page(status, cause, asked, &x).unwrap_or_else(|| {
+        let trace = String::from_utf8_lossy(x.trace_id());
+        body(Accepted::of(asked.0), cause, status, (&id, &trace))
+    });
     let mut head = x.worker.take_head();
     head.set_response(
         status.as_u16(),
@@ -117,7 +119,17 @@ impl Accepted {
     }
 }
 
-fn body(accepted: Accepted, cause: Cause, status: StatusCode, id: &str) -> (&'static str, Vec<u8>) {
+fn body(
+    accepted: Accepted,
+    cause: Cause,
+    status: StatusCode,
+    (id, trace): (&str, &str),
+) -> (&'static str, Vec<u8>) {
+    let named = if trace.is_empty() {
+        format!("request {id}")
+    } else {
+        format!("request {id}, trace {trace}")
+    };
     let reason = status.canonical_reason().unwrap_or_default();
     let number = status.as_u16();
     match accepted {
@@ -125,19 +137,21 @@ fn body(accepted: Accepted, cause: Cause, status: StatusCode, id: &str) -> (&'st
             "text/html; charset=utf-8",
             format!(
                 "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{number} {reason}</title></head>\
-                 <body><h1>{number} {reason}</h1><p>{cause} &middot; request {id}</p></body></html>\n"
+                 <body><h1>{number} {reason}</h1><p>{cause} &middot; {named}</p></body></html>\n"
             )
             .into_bytes(),
         ),
         Accepted::Json => (
             "application/problem+json",
-            // RFC 9457.
-            format!(
-                "{}\n",
-                json!({"type": "about:blank", "title": reason, "status": number, "code": cause.as_str(), "request_id": id})
-            )
-            .into_bytes(),
+            {
+                // RFC 9457.
+                let mut problem = json!({"type": "about:blank", "title": reason, "status": number, "code": cause.as_str(), "request_id": id});
+                if !trace.is_empty() {
+                    problem["trace_id"] = trace.into();
+                }
+                format!("{problem}\n").into_bytes()
+            },
         ),
-        Accepted::Text => ("text/plain; charset=utf-8", format!("{number} {reason}: {cause} (request {id})\n").into_bytes()),
+        Accepted::Text => ("text/plain; charset=utf-8", format!("{number} {reason}: {cause} ({named})\n").into_bytes()),
     }
 }

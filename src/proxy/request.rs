@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::admit::Admitted;
 use super::affinity::Inputs;
 use super::exchange::Exchange;
-use super::path;
+use super::{path, trace};
 use crate::message::forwarded::{self, Teller};
 use crate::message::head::Version;
 use crate::message::{Head, Name, cookie, hop_by_hop, via};
@@ -45,6 +45,7 @@ pub(super) fn shape(
     let id = x.request_id(head, admitted.trusted);
     head.remove(Name::XRequestId);
     head.push(b"x-request-id", id);
+    trace::shape(head, x);
     if pool.style.via {
         via::append(head);
     }

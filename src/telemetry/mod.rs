@@ -43,7 +43,7 @@ pub mod meters;
 pub mod names;
 pub mod words;
 
-pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget};
+pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget, ClientIp};
 pub use cause::Cause;
 pub use events::Events;
 pub use exposition::Scrape;

@@ -102,6 +102,7 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         ),
         admin,
         log: process::log(single("log", &roots, |raw| &raw.log).as_ref()),
+        trace: process::trace(single("trace", &roots, |raw| &raw.trace).as_ref()),
         dns: process::dns(single("dns", &roots, |raw| &raw.dns).as_ref()),
         listeners: listeners.into_iter().flatten().map(Arc::new).collect(),
         routes,

@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]`, `[log]` and `[dns]`.
+//! `[server]`, `[admin]`, `[log]`, `[trace]` and `[dns]`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,13 @@ use super::address::{self, Example};
 use super::scope::{Given, Scope, Zero};
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
+use crate::config::raw::loose::List;
 use crate::config::raw::process as raw;
 use crate::config::secret::SecretSource;
 use crate::plan::listener::ListenAddress;
-use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
+use crate::plan::process::{
+    AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Shutdown, Trace, TraceContext,
+};
 use crate::plan::{Admin, AdminToken, Dns, Log, Server};
 
 pub(super) fn server(given: Option<&Given<'_, raw::Server>>, cores: usize) -> Server {
@@ -173,17 +176,92 @@ pub(super) fn log(given: Option<&Given<'_, raw::Log>>) -> Log {
 }
 
 fn access(given: Option<Given<'_, raw::Access>>) -> AccessLog {
+    let default = AccessLog::default();
     let Some(Given { value, scope, .. }) = given else {
-        return AccessLog {
-            target: AccessTarget::Stdout,
-            format: AccessFormat::Json,
-        };
+        return default;
     };
+    let format = scope.word("format", &value.format, default.format, &FORMATS);
+    let query = scope.get("query", &value.query);
+    let query = query.map_or(default.query, |query| *query.value);
+    let headers = scope.get("headers", &value.headers).map_or_else(
+        // The format has a place for both, and whoever reads it expects them.
+        || [format == AccessFormat::Combined; 2],
+        |list| headers(&list),
+    );
+    let redact = scope.get("redact", &value.redact);
+    if let Some(list) = &redact
+        && !query
+    {
+        let finding = Finding::warning("there is nothing to mask: queries are not logged");
+        list.report(finding.help("`query = true` logs them, but for the values of these"));
+    }
     AccessLog {
         target: scope
             .get("path", &value.path)
-            .map_or(AccessTarget::Stdout, |path| target(&path, &scope)),
-        format: scope.word("format", &value.format, AccessFormat::Json, &FORMATS),
+            .map_or(default.target, |path| target(&path, &scope)),
+        format,
+        sample: scope.percent("sample", &value.sample, default.sample),
+        slow: scope.duration("slow", &value.slow, default.slow, Zero::Allowed),
+        client_ip: scope.word(
+            "client_ip",
+            &value.client_ip,
+            default.client_ip,
+            &CLIENT_IPS,
+        ),
+        query,
+        redact: redact.map_or(default.redact, |list| parameters(&list)),
+        referer: headers[0],
+        user_agent: headers[1],
+    }
+}
+
+/// Whether `Referer` and `User-Agent` are in a list of fields.
+fn headers(list: &Given<'_, List<String>>) -> [bool; 2] {
+    let mut wanted = [false; 2];
+    for name in list.elements() {
+        let known = HEADERS
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name.value));
+        match known {
+            Some(known) => wanted[known] = true,
+            None => {
+                let what = format!("the access log has no place for the field {:?}", name.value);
+                name.report(Finding::error(what).help("it has for \"referer\" and \"user-agent\""));
+            }
+        }
+    }
+    wanted
+}
+
+fn parameters(list: &Given<'_, List<String>>) -> Vec<Box<str>> {
+    let named = list.elements().into_iter().filter_map(|name| {
+        let is_plain = !name.value.is_empty() && !name.value.contains(['&', ';', '=', '[', ']']);
+        if !is_plain {
+            let finding = Finding::error(format!("{:?} is not the name of a parameter", name.value));
+            name.report(finding.help(
+                "as it is without escapes, such as \"token\"; \"password\" is also that of `user[password]`",
+            ));
+        }
+        is_plain.then(|| Box::from(name.value.as_str()))
+    });
+    named.collect()
+}
+
+pub(super) fn trace(given: Option<&Given<'_, raw::Trace>>) -> Trace {
+    let default = Trace::default();
+    let Some(Given { value, scope, .. }) = given else {
+        return default;
+    };
+    let context = scope.word("context", &value.context, default.context, &CONTEXTS);
+    if let Some(sample) = scope.get("sample", &value.sample)
+        && context == TraceContext::Pass
+    {
+        let finding = Finding::warning("no trace begins here, so there is nothing to sample");
+        sample.report(finding.help("`context = \"begin\"` begins one where there is none"));
+    }
+    Trace {
+        context,
+        sample: scope.percent("sample", &value.sample, default.sample),
     }
 }
 
@@ -207,5 +285,22 @@ const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::Trace),
 ];
 
-const FORMATS: [(&str, AccessFormat); 2] =
-    [("json", AccessFormat::Json), ("text", AccessFormat::Text)];
+const FORMATS: [(&str, AccessFormat); 3] = [
+    ("json", AccessFormat::Json),
+    ("combined", AccessFormat::Combined),
+    ("text", AccessFormat::Text),
+];
+
+const CLIENT_IPS: [(&str, ClientIp); 3] = [
+    ("full", ClientIp::Full),
+    ("truncated", ClientIp::Truncated),
+    ("off", ClientIp::Off),
+];
+
+const HEADERS: [&str; 2] = ["referer", "user-agent"];
+
+const CONTEXTS: [(&str, TraceContext); 3] = [
+    ("pass", TraceContext::Pass),
+    ("begin", TraceContext::Begin),
+    ("restart", TraceContext::Restart),
+];

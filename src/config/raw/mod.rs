@@ -5,7 +5,7 @@
 //! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
-//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log, dns), [`listener`], [`route`], [`action`],
+//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
 //! [`pool`], and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
@@ -30,6 +30,7 @@ pub(crate) struct File {
     pub(crate) server: Field<process::Server>,
     pub(crate) admin: Field<process::Admin>,
     pub(crate) log: Field<process::Log>,
+    pub(crate) trace: Field<process::Trace>,
     pub(crate) dns: Field<process::Dns>,
     pub(crate) listeners: Field<Named<listener::Listener>>,
     pub(crate) routes: Field<List<route::Route>>,
@@ -83,6 +84,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["admin"] => fields_of::<process::Admin>(),
         ["log"] => fields_of::<process::Log>(),
         ["log", "access"] => fields_of::<process::Access>(),
+        ["trace"] => fields_of::<process::Trace>(),
         ["dns"] => fields_of::<process::Dns>(),
         ["listeners", _] => fields_of::<listener::Listener>(),
         ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
@@ -147,13 +149,14 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 26] = [
+        let tables: [&[&str]; 27] = [
             &[],
             &["server"],
             &["server", "shutdown"],
             &["admin"],
             &["log"],
             &["log", "access"],
+            &["trace"],
             &["dns"],
             &["listeners", "*"],
             &["listeners", "*", "tls"],

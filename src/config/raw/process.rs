@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]`, `[log]` and `[dns]` as written.
+//! `[server]`, `[admin]`, `[log]`, `[trace]` and `[dns]` as written.
 
 use std::time::Duration;
 
@@ -39,6 +39,20 @@ pub(crate) struct Log {
 pub(crate) struct Access {
     pub(crate) path: Field<String>,
     pub(crate) format: Field<String>,
+    pub(crate) sample: Field<String>,
+    pub(crate) slow: Field<String>,
+    pub(crate) client_ip: Field<String>,
+    pub(crate) query: Field<bool>,
+    pub(crate) redact: Field<List<String>>,
+    pub(crate) headers: Field<List<String>>,
+}
+
+/// The traces that requests are part of; what holds by default says `plan::process::Trace`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Trace {
+    pub(crate) context: Field<String>,
+    pub(crate) sample: Field<String>,
 }
 
 /// How names of backends are asked for; what holds by default says `plan::Dns`.
@@ -53,7 +67,7 @@ pub(crate) struct Dns {
     pub(crate) required: Field<bool>,
 }
 
-tables!(Server, Shutdown, Admin, Log, Access, Dns,);
+tables!(Server, Shutdown, Admin, Log, Access, Trace, Dns,);
 
 /// Nobody in front needs to notice: whoever has such a somebody knows how long that takes, and sets it.
 pub(crate) const SHUTDOWN_DELAY: Duration = Duration::ZERO;

@@ -26,6 +26,13 @@ pub(super) fn look(plan: &Plan, notes: &mut Notes) {
         "without an access log there is nothing to read after a bad night; it is written beside the requests' way and never holds one up",
         "let it be a file; what it costs is in docs/side-by-side.md",
     );
+    let access = &plan.log.access;
+    notes.note(
+        access.query && access.redact.is_empty(),
+        "log.access.redact",
+        "queries are logged with all that is in them: tokens, addresses, what people have looked for",
+        "name the parameters whose values are nobody's business, such as `redact = [\"token\", \"password\"]`",
+    );
     let behind_another = plan
         .listeners
         .iter()

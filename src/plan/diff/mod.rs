@@ -58,6 +58,8 @@ pub enum Subject {
     Routes,
     /// The process.
     Server,
+    /// Traces.
+    Trace,
 }
 
 /// All that differs between two plans, in the order of the tables: process, listeners, routes, pools.
@@ -67,6 +69,7 @@ pub fn diff(old: &Plan, new: &Plan) -> Vec<Change> {
     process::server(&old.server, &new.server, &mut changes);
     process::admin(old.admin.as_ref(), new.admin.as_ref(), &mut changes);
     process::log(&old.log, &new.log, &mut changes);
+    process::trace(&old.trace, &new.trace, &mut changes);
     process::dns(&old.dns, &new.dns, &mut changes);
     listener::listeners(&old.listeners, &new.listeners, &mut changes);
     route::routes(old, new, &mut changes);
@@ -96,6 +99,7 @@ impl fmt::Display for Subject {
             Self::Route(name) => write!(f, "route {name}"),
             Self::Routes => f.write_str("routes"),
             Self::Server => f.write_str("server"),
+            Self::Trace => f.write_str("trace"),
         }
     }
 }

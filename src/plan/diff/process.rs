@@ -1,9 +1,11 @@
-//! Differences of the process: `[server]`, `[admin]` and `[log]`.
+//! Differences of the process: `[server]`, `[admin]`, `[log]` and `[trace]`.
 
 use std::path::Path;
 
 use super::{Change, Lines, Subject};
-use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level};
+use crate::plan::process::{
+    AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Trace, TraceContext,
+};
 use crate::plan::{Admin, Dns, Log, Server};
 
 pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
@@ -88,26 +90,85 @@ pub(super) fn log(old: &Log, new: &Log, changes: &mut Vec<Change>) {
     lines.compare("level", &old.level, &new.level, |level| {
         level_text(*level).to_owned()
     });
-    let AccessLog { target, format } = &old.access;
-    lines.compare(
-        "access.path",
+    access(&old.access, &new.access, &mut lines);
+}
+
+fn access(old: &AccessLog, new: &AccessLog, lines: &mut Lines<'_>) {
+    let AccessLog {
         target,
-        &new.access.target,
-        |target| match target {
-            AccessTarget::File(path) => Path::display(path).to_string(),
-            AccessTarget::Off => "off".to_owned(),
-            AccessTarget::Stdout => "stdout".to_owned(),
-        },
-    );
+        format,
+        sample,
+        slow,
+        client_ip,
+        query,
+        redact,
+        referer,
+        user_agent,
+    } = old;
+    lines.compare("access.path", target, &new.target, |target| match target {
+        AccessTarget::File(path) => Path::display(path).to_string(),
+        AccessTarget::Off => "off".to_owned(),
+        AccessTarget::Stdout => "stdout".to_owned(),
+    });
     lines.compare(
         "access.format",
         format,
-        &new.access.format,
+        &new.format,
         |format| match format {
+            AccessFormat::Combined => "combined".to_owned(),
             AccessFormat::Json => "json".to_owned(),
             AccessFormat::Text => "text".to_owned(),
         },
     );
+    lines.compare("access.sample", sample, &new.sample, percent);
+    lines.durations([("access.slow", *slow, new.slow)]);
+    lines.compare("access.client_ip", client_ip, &new.client_ip, |how| {
+        match how {
+            ClientIp::Full => "full",
+            ClientIp::Off => "off",
+            ClientIp::Truncated => "truncated",
+        }
+        .to_owned()
+    });
+    lines.compare("access.query", query, &new.query, bool::to_string);
+    lines.compare("access.redact", redact, &new.redact, |names| {
+        if names.is_empty() {
+            return "nothing".to_owned();
+        }
+        names.join(", ")
+    });
+    let headers = (*referer, *user_agent);
+    let new_headers = (new.referer, new.user_agent);
+    lines.compare("access.headers", &headers, &new_headers, |headers| {
+        match headers {
+            (false, false) => "none",
+            (true, false) => "referer",
+            (false, true) => "user-agent",
+            (true, true) => "referer, user-agent",
+        }
+        .to_owned()
+    });
+}
+
+pub(super) fn trace(old: &Trace, new: &Trace, changes: &mut Vec<Change>) {
+    let mut lines = Lines {
+        subject: Subject::Trace,
+        changes,
+    };
+    let Trace { context, sample } = old;
+    lines.compare("context", context, &new.context, |context| {
+        match context {
+            TraceContext::Begin => "begin",
+            TraceContext::Pass => "pass",
+            TraceContext::Restart => "restart",
+        }
+        .to_owned()
+    });
+    lines.compare("sample", sample, &new.sample, percent);
+}
+
+fn percent(percent: &u8) -> String {
+    format!("{percent}%")
 }
 
 const fn level_text(level: Level) -> &'static str {

@@ -15,7 +15,9 @@ use crate::plan::pages::{ErrorPage, ErrorPages};
 use crate::plan::pool::{
     BackendPlan, Hedge, Limits, PoolTimeouts, Protocol, RequestStyle, Retry, RetryOn,
 };
-use crate::plan::process::{AccessFormat, AccessLog, AccessTarget, Level, Shutdown};
+use crate::plan::process::{
+    AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Shutdown, Trace, TraceContext,
+};
 use crate::plan::template::{Encoding, Place, Template};
 use crate::plan::{Action, Admin, AdminToken, Dns, Edits, Listener, Log, Pool, Route, Server};
 use crate::route::{HostPattern, Matcher, PathPattern};
@@ -39,8 +41,10 @@ pub(in crate::plan) fn plan() -> Plan {
             access: AccessLog {
                 target: AccessTarget::Stdout,
                 format: AccessFormat::Json,
+                ..AccessLog::default()
             },
         },
+        trace: Trace::default(),
         dns: Dns::default(),
         listeners: vec![Arc::new(web("web", "0.0.0.0:80"))],
         routes: vec![to("all", "/", 0), to("pay", "/checkout", 0)],
@@ -280,7 +284,21 @@ fn what_needs_a_restart_says_so() {
 fn listeners_and_logs() {
     let lines = changed(|plan| {
         plan.log.level = Level::Debug;
-        plan.log.access.target = AccessTarget::File(PathBuf::from("access.log"));
+        plan.log.access = AccessLog {
+            target: AccessTarget::File(PathBuf::from("access.log")),
+            format: AccessFormat::Combined,
+            sample: 10,
+            slow: Duration::from_millis(500),
+            client_ip: ClientIp::Truncated,
+            query: true,
+            redact: vec!["token".into(), "password".into()],
+            referer: true,
+            user_agent: true,
+        };
+        plan.trace = Trace {
+            context: TraceContext::Begin,
+            sample: 1,
+        };
         let web_listener = Arc::make_mut(&mut plan.listeners[0]);
         web_listener.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
         web_listener.timeouts.idle = Duration::from_secs(3600);
@@ -292,6 +310,15 @@ fn listeners_and_logs() {
         [
             "log: level info -> debug",
             "log: access.path stdout -> access.log",
+            "log: access.format json -> combined",
+            "log: access.sample 100% -> 10%",
+            "log: access.slow 1s -> 500ms",
+            "log: access.client_ip full -> truncated",
+            "log: access.query false -> true",
+            "log: access.redact nothing -> token, password",
+            "log: access.headers none -> referer, user-agent",
+            "trace: context pass -> begin",
+            "trace: sample 100% -> 1%",
             "listener other: added on 0.0.0.0:81",
             "listener web: trusted proxy 192.0.2.0/24 added",
             "listener web: trusted proxy 10.0.0.0/8 removed",

@@ -330,8 +330,10 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
             access: process::AccessLog {
                 target: AccessTarget::File(folder.path().join("access.log")),
                 format: AccessFormat::Json,
+                ..process::AccessLog::default()
             },
         },
+        trace: process::Trace::default(),
         dns: crate::plan::Dns::default(),
         listeners: vec![Arc::new(listener())],
         routes: vec![route],

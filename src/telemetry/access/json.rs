@@ -47,6 +47,7 @@ impl AccessRecord<'_> {
         bytes(self.method, out);
         out.extend_from_slice(key!("url.path").as_bytes());
         bytes(self.path, out);
+        given(key!("url.query"), self.query, out);
         if let Some(status) = self.status {
             number(key!("http.response.status_code"), u64::from(status), out);
         }
@@ -56,10 +57,10 @@ impl AccessRecord<'_> {
             out.extend_from_slice(key!("client.ip").as_bytes());
             address(client, out);
         }
-        if !self.request_id.is_empty() {
-            out.extend_from_slice(key!("http.request.id").as_bytes());
-            bytes(self.request_id, out);
-        }
+        given(key!("http.request.referrer"), self.referer, out);
+        given(key!("user_agent.original"), self.user_agent, out);
+        given(key!("http.request.id"), self.request_id, out);
+        given(key!("trace.id"), self.trace_id, out);
     }
 
     /// What forecourt decided.
@@ -74,6 +75,10 @@ impl AccessRecord<'_> {
         name(key!("forecourt.error"), error, out);
         name(key!("forecourt.backend"), self.backend, out);
         number(key!("forecourt.generation"), self.generation, out);
+        if let Some(percent) = self.sampled {
+            out.extend_from_slice(key!("forecourt.sample_rate").as_bytes());
+            share(percent, out);
+        }
     }
 }
 
@@ -101,6 +106,15 @@ fn name(key: &str, value: Option<&str>, out: &mut Vec<u8>) {
     }
 }
 
+/// The same of bytes, which are absent if there are none.
+#[inline(always)]
+fn given(key: &str, value: &[u8], out: &mut Vec<u8>) {
+    if !value.is_empty() {
+        out.extend_from_slice(key.as_bytes());
+        bytes(value, out);
+    }
+}
+
 #[inline(always)]
 fn time(key: &str, value: Option<Duration>, out: &mut Vec<u8>) {
     if let Some(value) = value {
@@ -115,6 +129,14 @@ fn number(key: &str, value: u64, out: &mut Vec<u8>) {
         // Of the times, many are nothing.
         0..=9 => out.push(b'0' + value as u8),
         _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    }
+}
+
+/// Writes so many per cent as a share of 1, from 0 to 0.99.
+fn share(percent: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[b'0', b'.', b'0' + percent / 10 % 10]);
+    if !percent.is_multiple_of(10) {
+        out.push(b'0' + percent % 10);
     }
 }
 

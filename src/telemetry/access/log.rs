@@ -176,6 +176,7 @@ impl AccessLog {
     pub fn write(&mut self, record: &AccessRecord<'_>) {
         match self.shared.form.load(Relaxed) {
             JSON => record.write_json(&mut self.stamp, &mut self.buffer),
+            COMBINED => record.write_combined(&mut self.stamp, &mut self.buffer),
             TEXT => record.write_text(&mut self.stamp, &mut self.buffer),
             _ => return,
         }
@@ -286,7 +287,8 @@ fn open(target: &AccessTarget) -> io::Result<Outlet> {
 
 fn form_of(target: &AccessTarget, format: AccessFormat) -> u8 {
     match (target, format) {
-        (AccessTarget::Off, AccessFormat::Json | AccessFormat::Text) => OFF,
+        (AccessTarget::Off, _) => OFF,
+        (AccessTarget::File(_) | AccessTarget::Stdout, AccessFormat::Combined) => COMBINED,
         (AccessTarget::File(_) | AccessTarget::Stdout, AccessFormat::Json) => JSON,
         (AccessTarget::File(_) | AccessTarget::Stdout, AccessFormat::Text) => TEXT,
     }
@@ -300,6 +302,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const OFF: u8 = 0;
 pub(super) const JSON: u8 = 1;
 const TEXT: u8 = 2;
+const COMBINED: u8 = 3;
 
 /// A buffer of this size is handed over: large enough for few system calls and wake-ups, small enough to be fresh.
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;

@@ -5,17 +5,19 @@
 //! that is too slow, lines are dropped, and counted.
 //!
 //! **What enters**: an [`AccessRecord`] at the end of an exchange. **What leaves**: lines of JSON (one
-//! flat object, dotted keys, the field names of ECS where it has one) or text for people.
+//! flat object, dotted keys, the field names of ECS where it has one), Apache's combined format, or text for people.
 //!
-//! **The files, in reading order**: `record.rs` what is known of an exchange · `json.rs` and `text.rs`
-//! its two forms · `log.rs` the worker's side and the control · `writer.rs` the thread that writes.
+//! **The files, in reading order**: `record.rs` what is known of an exchange · `redact.rs` what of
+//! it may be logged · `json.rs`, `combined.rs` and `text.rs` its forms · `log.rs` the worker's side and the control · `writer.rs` the thread that writes.
 //!
-//! **Deliberately absent**: query strings (they carry secrets), clocks, rotation (the operator's, with
+//! **Deliberately absent**: query strings unless asked for (they carry secrets), clocks, rotation (the operator's, with
 //! SIGUSR1), `tracing`.
 
+mod combined;
 mod json;
 mod log;
 mod record;
+pub mod redact;
 mod text;
 mod writer;
 
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 
 pub use log::{AccessControl, AccessLog};
 pub use record::{AccessRecord, Attempt, Stamp, Times};
+pub use redact::ClientIp;
 
 /// Where access-log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum AccessTarget {
 /// How access-log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessFormat {
+    /// One line in Apache's combined log format.
+    Combined,
     /// One flat JSON object a line.
     Json,
     /// One short line for people.

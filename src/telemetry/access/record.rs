@@ -18,6 +18,14 @@ pub struct AccessRecord<'a> {
     pub method: &'a [u8],
     /// The path without its query, as the client wrote it.
     pub path: &'a [u8],
+    /// What may be logged of the query, without its `?`.
+    pub query: &'a [u8],
+    /// The version of HTTP that the client speaks, as `HTTP/1.1`.
+    pub protocol: &'static str,
+    /// What may be logged of the field `Referer`.
+    pub referer: &'a [u8],
+    /// The field `User-Agent`, if it may be logged.
+    pub user_agent: &'a [u8],
     /// The status that was sent; `None` if the client went away before.
     pub status: Option<u16>,
     /// Bytes of the response body that were sent, without framing.
@@ -26,6 +34,10 @@ pub struct AccessRecord<'a> {
     pub client: Option<IpAddr>,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// The trace that it is part of, in hexadecimal (W3C Trace Context).
+    pub trace_id: &'a [u8],
+    /// Of how many exchanges like this one are logged, in per cent; `None` if all are.
+    pub sampled: Option<u8>,
     /// Name of the listener.
     pub listener: &'a str,
     /// Name of the route; `None` if none was found.
@@ -93,9 +105,24 @@ pub struct Stamp {
     second: Option<i64>,
     /// Up to the second, without the `Z`.
     text: String,
+    common_second: Option<i64>,
+    common: String,
 }
 
 impl Stamp {
+    /// Appends `timestamp` as the common log format has it, in UTC, in whole seconds.
+    pub(super) fn write_common(&mut self, timestamp: Timestamp, out: &mut Vec<u8>) {
+        let second = timestamp.as_millisecond().div_euclid(1000);
+        if self.common_second != Some(second) {
+            self.common_second = Some(second);
+            self.common.clear();
+            let whole = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
+            let shown = whole.strftime("%d/%b/%Y:%H:%M:%S +0000");
+            let _ = write!(self.common, "{shown}"); // a String takes all
+        }
+        out.extend_from_slice(self.common.as_bytes());
+    }
+
     /// Appends `timestamp` as RFC 3339 has it, in UTC, with milliseconds.
     pub fn write(&mut self, timestamp: Timestamp, out: &mut Vec<u8>) {
         // Rounded down, also before 1970, where jiff counts the fraction from above.

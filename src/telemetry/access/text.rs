@@ -25,10 +25,9 @@ impl AccessRecord<'_> {
         out.push(b' ');
         word(self.listener, out);
         out.push(b' ');
-        json::shown(
-            &format_args!("{} {}", Lossy(self.method), Lossy(self.path)),
-            out,
-        );
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        let (method, path, query) = (Lossy(self.method), Lossy(self.path), Lossy(self.query));
+        json::shown(&format_args!("{method} {path}{mark}{query}"), out);
         out.push(b' ');
         match self.status {
             Some(status) => number(u64::from(status), out),
@@ -64,9 +63,21 @@ impl AccessRecord<'_> {
             out.extend_from_slice(b" error=");
             out.extend_from_slice(cause.as_str().as_bytes());
         }
-        if !self.request_id.is_empty() {
-            out.extend_from_slice(b" id=");
-            json::bytes(self.request_id, out);
+        for (name, value) in [
+            (&b" referer="[..], self.referer),
+            (b" agent=", self.user_agent),
+            (b" id=", self.request_id),
+            (b" trace=", self.trace_id),
+        ] {
+            if !value.is_empty() {
+                out.extend_from_slice(name);
+                json::bytes(value, out);
+            }
+        }
+        if let Some(percent) = self.sampled {
+            out.extend_from_slice(b" sample=");
+            number(u64::from(percent), out);
+            out.push(b'%');
         }
     }
 }

@@ -67,7 +67,7 @@ impl Figures {
 
     /// Reads a scrape, or says which rule it breaks: families whole and in one place, HELP and TYPE once and
     /// before the samples, names and labels well-formed, no sample twice, what `promtool` finds to say of
-    /// names, histograms cumulative and closed by `+Inf`.
+    /// names, histograms cumulative, closed by `+Inf` and all with the same buckets.
     fn read(text: &str) -> Result<Self, String> {
         let (mut samples, mut types, mut helps) =
             (Vec::<Sample>::new(), BTreeMap::new(), BTreeMap::new());
@@ -141,6 +141,7 @@ impl Figures {
     }
 
     fn check_histograms(&self) -> Result<(), String> {
+        let mut bounds = None;
         for family in self
             .types
             .iter()
@@ -159,6 +160,11 @@ impl Figures {
                     .push((bound, bucket.value));
             }
             for (labels, buckets) in series {
+                // What is to be added up over routes, backends and instances needs the same buckets.
+                let own: Vec<f64> = buckets.iter().map(|bucket| bucket.0).collect();
+                if *bounds.get_or_insert_with(|| own.clone()) != own {
+                    return Err(format!("{family}{labels:?} has other buckets: {own:?}"));
+                }
                 let given: Vec<_> = labels
                     .iter()
                     .map(|(name, value)| (&**name, &**value))

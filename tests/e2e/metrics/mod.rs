@@ -1,11 +1,13 @@
 //! What is counted, under the names that dashboards know, and what is logged of each request.
 //!
 //! In reading order: this file (metrics after known traffic), [`figures`] (a strict reader of scrapes),
-//! [`access_log`].
+//! [`access_log`], [`log_forms`] (what of a request is logged, and how), [`traces`].
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod access_log;
 mod figures;
+mod log_forms;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};

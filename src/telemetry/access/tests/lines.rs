@@ -34,6 +34,24 @@ fn with_everything<'a>(attempts: &'a [Attempt<'a>], backend: &'a str) -> AccessR
     }
 }
 
+fn combined_of(record: &AccessRecord<'_>) -> String {
+    let mut out = Vec::new();
+    record.write_combined(&mut Stamp::default(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// With all that is logged only where the operator wants it.
+fn with_all_wishes() -> AccessRecord<'static> {
+    AccessRecord {
+        query: b"q=1&token=REDACTED",
+        referer: b"https://shop.example/",
+        user_agent: b"Mozilla/5.0 (\"odd\" \\ \xff)",
+        trace_id: b"0af7651916cd43dd8448eb211c80319c",
+        sampled: Some(10),
+        ..small(b"/checkout")
+    }
+}
+
 fn text_of(record: &AccessRecord<'_>) -> String {
     let mut out = Vec::new();
     record.write_text(&mut Stamp::default(), &mut out);
@@ -133,6 +151,63 @@ fn a_text_line_is_short_and_says_what_was_unusual() {
 }
 
 #[test]
+fn what_the_operator_wishes_is_in_every_form_that_has_a_place_for_it() {
+    let record = with_all_wishes();
+    let value: Value = serde_json::from_str(&json_of(&record)).unwrap();
+    for (field, expected) in [
+        ("url.query", json!("q=1&token=REDACTED")),
+        ("http.request.referrer", json!("https://shop.example/")),
+        (
+            "user_agent.original",
+            json!("Mozilla/5.0 (\"odd\" \\ \u{fffd})"),
+        ),
+        ("trace.id", json!("0af7651916cd43dd8448eb211c80319c")),
+        ("forecourt.sample_rate", json!(0.1)),
+    ] {
+        assert_eq!(value[field], expected, "{field}");
+    }
+    assert_eq!(
+        text_of(&record),
+        "2026-11-21T09:30:00.007Z 203.0.113.7 web \"GET /checkout?q=1&token=REDACTED\" 200 512B 12.345ms \
+         referer=\"https://shop.example/\" agent=\"Mozilla/5.0 (\\\"odd\\\" \\\\ \\ufffd)\" \
+         trace=\"0af7651916cd43dd8448eb211c80319c\" sample=10%\n"
+    );
+    assert_eq!(
+        combined_of(&record),
+        "203.0.113.7 - - [21/Nov/2026:09:29:59 +0000] \"GET /checkout?q=1&token=REDACTED HTTP/1.1\" 200 512 \
+         \"https://shop.example/\" \"Mozilla/5.0 (\\\"odd\\\" \\\\ \\xff)\" sample=10%\n"
+    );
+}
+
+#[test]
+fn a_combined_line_has_a_dash_for_what_is_not_there() {
+    let nothing = AccessRecord {
+        method: b"",
+        status: None,
+        body_bytes: 0,
+        client: None,
+        times: Times::default(),
+        ..small(b"")
+    };
+    assert_eq!(
+        combined_of(&nothing),
+        "- - - [21/Nov/2026:09:30:00 +0000] \"-\" 499 - \"-\" \"-\"\n"
+    );
+}
+
+#[test]
+fn a_sampled_line_says_its_share() {
+    for (percent, share) in [(0, 0.0), (1, 0.01), (5, 0.05), (10, 0.1), (99, 0.99)] {
+        let record = AccessRecord {
+            sampled: Some(percent),
+            ..small(b"/")
+        };
+        let value: Value = serde_json::from_str(&json_of(&record)).unwrap();
+        assert_eq!(value["forecourt.sample_rate"], json!(share), "{percent}");
+    }
+}
+
+#[test]
 fn stamps_are_right_over_seconds_and_before_1970() {
     let mut stamp = Stamp::default();
     for (millisecond, text) in [
@@ -163,6 +238,9 @@ proptest! {
         let record = AccessRecord {
             method: &method,
             path: &path,
+            query: &path,
+            referer: &path,
+            user_agent: &path,
             request_id: &id,
             route: Some(&spoken),
             pool: Some(&spoken),
@@ -183,7 +261,8 @@ proptest! {
         prop_assert_eq!(&value["forecourt.attempts"][0]["backend"], &spoken);
         prop_assert_eq!(&value["forecourt.attempts"][0]["duration"], &json!(u64::MAX));
 
-        let line = text_of(&record);
-        prop_assert!(line.strip_suffix('\n').unwrap().bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        for line in [text_of(&record), combined_of(&record)] {
+            prop_assert!(line.strip_suffix('\n').unwrap().bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        }
     }
 }

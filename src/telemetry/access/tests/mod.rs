@@ -2,6 +2,7 @@
 
 mod lines;
 mod pipeline;
+mod redaction;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -16,10 +17,16 @@ fn small(path: &[u8]) -> AccessRecord<'_> {
         timestamp: Timestamp::from_millisecond(1_795_253_400_007).unwrap(),
         method: b"GET",
         path,
+        query: b"",
+        protocol: "HTTP/1.1",
+        referer: b"",
+        user_agent: b"",
         status: Some(200),
         body_bytes: 512,
         client: Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
         request_id: b"",
+        trace_id: b"",
+        sampled: None,
         listener: "web",
         route: None,
         pool: None,

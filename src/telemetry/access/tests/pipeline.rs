@@ -37,6 +37,16 @@ impl Write for Gate {
 
 #[test]
 fn a_blocked_writer_costs_counted_lines_and_no_time() {
+    for format in [
+        AccessFormat::Json,
+        AccessFormat::Combined,
+        AccessFormat::Text,
+    ] {
+        block_a_writer(format);
+    }
+}
+
+fn block_a_writer(format: AccessFormat) {
     let (entered, wait_entered) = sync_channel(1);
     let (open, go_on) = sync_channel(0);
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -45,12 +55,9 @@ fn a_blocked_writer_costs_counted_lines_and_no_time() {
         go_on,
         seen: Arc::clone(&seen),
     };
-    let control = AccessControl::start_with(
-        AccessTarget::Stdout,
-        AccessFormat::Json,
-        Outlet(Some(Box::new(gate))),
-    )
-    .unwrap();
+    let control =
+        AccessControl::start_with(AccessTarget::Stdout, format, Outlet(Some(Box::new(gate))))
+            .unwrap();
     let mut log = control.worker();
 
     log.write(&small(b"/first"));
