@@ -10,6 +10,8 @@ import time
 BODY = b"x" * 1024
 ANSWER = b"HTTP/1.1 200 OK\r\nserver: origin\r\ndate: Mon, 02 Mar 2026 10:00:00 GMT\r\n" \
          b"content-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+CHANGED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n" \
+          b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 
 SETTINGS = """
 [server]
@@ -96,7 +98,7 @@ def wait_for(port, process):
 
 
 class Backend:
-    """Answers every request with the same 1 KiB, in one write."""
+    """Answers every request with the same 1 KiB, in one write; echoes the messages of a WebSocket."""
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -125,11 +127,20 @@ def serve(stream):
                     return
                 got += more
             head, _, rest = got.partition(b"\r\n\r\n")
+            if b"\r\nupgrade: websocket" in head.lower():
+                return echo(stream)
             left = body_length(head) - len(rest)
             while left > 0:
                 left -= len(stream.recv(1 << 17)) or left
             got = b""
             stream.sendall(ANSWER)
+
+
+def echo(stream):
+    stream.sendall(CHANGED)
+    while message := stream.recv(1 << 17):
+        # Short, masked by zeros, and whole: the balancer passes on what came at once.
+        stream.sendall(bytes([message[0], message[1] & 0x7f]) + message[6:])
 
 
 def body_length(head):

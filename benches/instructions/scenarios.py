@@ -11,6 +11,9 @@ PLAIN = b"GET /shop/shoes HTTP/1.1\r\nhost: shop.example\r\nuser-agent: bench/1\
 POST = b"POST /shop/cart HTTP/1.1\r\nhost: shop.example\r\nuser-agent: bench/1\r\naccept: */*\r\n" \
        b"content-type: application/octet-stream\r\ncontent-length: 65536\r\n\r\n" + b"y" * 65536
 PUT = POST.replace(b"POST", b"PUT", 1)
+# With the key of RFC 6455 section 1.3, whose acceptance is known.
+CHANGE = b"GET /shop/news HTTP/1.1\r\nhost: shop.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n" \
+         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 # Eighteen fields, and the host and the cookies (of 2 KiB).
 BROWSER = b"""GET /shop/shoes?colour=red&size=42&page=2 HTTP/1.1
 Host: shop.example
@@ -74,6 +77,33 @@ class Http1Anew(Http1):
         for _ in range(requests):
             with self.connect() as stream:
                 exchange(stream, self.request)
+
+
+class WebSocket(Http1):
+    """Connections that have changed their protocol, in turn."""
+
+    MESSAGE = b"\x82\xc0" + bytes(4) + b"x" * 64
+    ECHO = b"\x82\x40" + b"x" * 64
+
+    def connect(self):
+        stream = super().connect()
+        stream.sendall(self.request)
+        got = b""
+        while not got.endswith(b"\r\n\r\n"):
+            got += some(stream)
+        if not got.startswith(b"HTTP/1.1 101 "):
+            raise SystemExit(f"no WebSocket: {got}")
+        return stream
+
+    def run(self, requests):
+        for _ in range(requests):
+            self.turn = (self.turn + 1) % len(self.streams)
+            stream, got = self.streams[self.turn], b""
+            stream.sendall(self.MESSAGE)
+            while len(got) < len(self.ECHO):
+                got += some(stream)
+            if got != self.ECHO:
+                raise SystemExit(f"not the echo: {got}")
 
 
 def exchange(stream, request):
@@ -166,5 +196,6 @@ ALL = [
     Scenario("post", "HTTP/1.1, POST of 64 KiB", lambda port: Http1(port, POST), requests=400),
     Scenario("new", "HTTP/1.1, a connection for each GET", lambda port: Http1Anew(port, PLAIN)),
     Scenario("tls", "HTTP/1.1 in TLS, GET of 1 KiB", lambda port: Http1(port, PLAIN, tls=True), tls=True),
+    Scenario("ws", "WebSocket, a message of 64 bytes and its echo", lambda port: WebSocket(port, CHANGE)),
     Scenario("h2", "HTTP/2 without TLS, 16 streams at a time", Http2),
 ]
