@@ -249,6 +249,17 @@ pub trait AnswerBody: Body {
     /// While it waits for the client it bounds that itself.
     fn poll_upload(&mut self, cx: &mut Context<'_>, moved: &mut u64) -> Poll<Upload>;
 
+    /// Whether the upload, pending, waits for bytes of the client and for nothing else; only of a tunnel.
+    fn awaits_client(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing has come since the answer was last pending, so that it need not be polled again: whoever waits
+    /// for it is still to be woken. Only of a tunnel, and by a task that had budget left.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     /// Says that `n` bytes of the answer's content have been handed to the client's connection.
     fn delivered(&mut self, n: u64);
 

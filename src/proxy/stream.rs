@@ -198,6 +198,20 @@ impl<B: AnswerBody> AnswerBody for Outgoing<'_, B> {
         }
     }
 
+    fn awaits_client(&self) -> bool {
+        match &self.source {
+            Source::Backend(body) => body.awaits_client(),
+            Source::Own(_) => false,
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        match &self.source {
+            Source::Backend(body) => body.is_silent(),
+            Source::Own(_) => false,
+        }
+    }
+
     fn delivered(&mut self, n: u64) {
         self.exchange.delivered(n);
     }

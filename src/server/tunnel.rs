@@ -8,13 +8,14 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
 use super::Tunnel;
 use super::connection::Wire;
 use crate::message::body::{AnswerBody, Ending, Upload};
 use crate::message::websocket;
-use crate::worker::pump::PumpFailure;
+use crate::worker::pump::{PumpFailure, Side};
 use crate::worker::{Phase, Pump, Timer, Worker};
 
 /// The client's end of a tunnel.
@@ -26,6 +27,17 @@ pub(super) trait ClientEnd {
         body: &mut impl AnswerBody,
         moved: &mut u64,
     ) -> Poll<Result<(), PumpFailure>>;
+
+    /// Whether nothing has come from the client since a read was last pending, so that whoever waits for it is still to be
+    /// woken. False also where that cannot be told.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
+    /// Whether the pump, pending, waits for bytes of the backend and for nothing else.
+    fn awaits_backend(&self) -> bool {
+        false
+    }
 
     /// Whether nothing waits to be written, so that something can be put behind what has gone.
     fn is_clear(&self) -> bool;
@@ -64,6 +76,7 @@ pub(super) async fn carry(
         shut: false,
         goodbye: Goodbye::None,
         timed: false,
+        asleep: Asleep::default(),
     };
     let ending = poll_fn(|cx| carrier.poll(cx, &mut body)).await;
     body.end(ending, Instant::now().into_std());
@@ -84,6 +97,15 @@ struct Carrier<'a, C> {
     goodbye: Goodbye,
     /// Whether the deadline of silence is running.
     timed: bool,
+    asleep: Asleep,
+}
+
+/// Which directions waited for bytes to come, and for nothing else, when they were last polled: as long as none has, they
+/// need not be polled again. Most of the time one of the two has bytes, and the other has none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asleep {
+    up: bool,
+    down: bool,
 }
 
 /// How far the end that we bring about has come.
@@ -99,7 +121,9 @@ enum Goodbye {
 impl<C: ClientEnd> Carrier<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>, body: &mut impl AnswerBody) -> Poll<Ending> {
         let mut moved = 0;
+        let upload_sleeps = self.asleep.up && self.client.is_silent();
         if self.upload.is_none()
+            && !upload_sleeps
             && let Poll::Ready(upload) = body.poll_upload(cx, &mut moved)
         {
             self.upload = Some(upload);
@@ -124,7 +148,18 @@ impl<C: ClientEnd> Carrier<'_, C> {
         if said && self.upload.is_some() {
             return Poll::Ready(Ending::Delivered);
         }
+        self.note_sleepers(body);
         self.poll_silence(cx, moved > 0)
+    }
+
+    /// Notes who waits for bytes to come. A task that has used up its budget is told that everything is pending, and not
+    /// woken by what comes.
+    fn note_sleepers(&mut self, body: &impl AnswerBody) {
+        let registered = has_budget_remaining();
+        self.asleep = Asleep {
+            up: registered && body.awaits_client(),
+            down: registered && self.client.awaits_backend(),
+        };
     }
 
     /// Moves what comes from the backend, and says goodbye where there is a place for it.
@@ -136,7 +171,8 @@ impl<C: ClientEnd> Carrier<'_, C> {
     ) -> Result<(), PumpFailure> {
         // Twice: what has been moved may have brought the end of a frame.
         self.say_goodbye(body);
-        if !self.down && self.goodbye != Goodbye::Said {
+        let sleeps = self.asleep.down && body.is_silent();
+        if !self.down && self.goodbye != Goodbye::Said && !sleeps {
             match self.client.poll_pump(cx, body, moved) {
                 Poll::Ready(Ok(())) => self.down = true,
                 Poll::Ready(Err(failure)) => return Err(failure),
@@ -208,6 +244,14 @@ impl ClientEnd for Connection<'_> {
     ) -> Poll<Result<(), PumpFailure>> {
         let Wire { stream, output } = &mut *self.wire.borrow_mut();
         self.pump.poll(cx, body, (stream, output), moved)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.wire.borrow().stream.is_silent()
+    }
+
+    fn awaits_backend(&self) -> bool {
+        !self.pump.is_done() && self.pump.waits_for() == Side::Source
     }
 
     fn is_clear(&self) -> bool {

@@ -389,6 +389,20 @@ impl AnswerBody for BackendBody<'_> {
         }
     }
 
+    fn awaits_client(&self) -> bool {
+        match self {
+            Self::H1(body) => body.awaits_client(),
+            Self::H2(body) => body.awaits_client(),
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        match self {
+            Self::H1(body) => body.is_silent(),
+            Self::H2(body) => body.is_silent(),
+        }
+    }
+
     fn delivered(&mut self, n: u64) {
         match self {
             Self::H1(body) => body.delivered(n),

@@ -215,6 +215,15 @@ impl AnswerBody for H1Body<'_> {
         })
     }
 
+    fn awaits_client(&self) -> bool {
+        self.upload.waits_for_client()
+    }
+
+    fn is_silent(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| connection.stream.is_silent())
+    }
+
     fn delivered(&mut self, _: u64) {}
 
     fn is_between_frames(&self) -> bool {

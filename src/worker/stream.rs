@@ -198,6 +198,18 @@ impl Stream {
         is_silent && !self.holds_bytes()
     }
 
+    /// Whether nothing has come since a read was last pending, so that whoever waits for it is still to be woken and need not
+    /// ask again. Says nothing behind a read that was pending only because its task had used up its budget. Costs no
+    /// system call.
+    pub fn is_silent(&self) -> bool {
+        let known = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+            Self::Tls(stream) => stream.get_ref().0.try_io(Interest::READABLE, || Ok(())),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || Ok(())),
+        };
+        known.is_err()
+    }
+
     /// Whether a TLS session has bytes for us that are no longer in the socket, or will have none any more.
     fn holds_bytes(&mut self) -> bool {
         let Self::Tls(stream) = self else {
@@ -304,6 +316,34 @@ mod tests {
         let seen = tokio::time::timeout(Duration::from_secs(60), watcher).await;
         let seen = seen.expect("the watcher is woken").unwrap();
         assert_eq!(seen, PeerState::HalfClosed);
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_silent_until_something_comes() {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        let mut stream = Stream::Unix(stream);
+        let mut bytes = [0; 10];
+        let mut read = async |stream: &mut Stream| {
+            let mut into = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| Poll::Ready(stream.poll_read_into(cx, &mut into)))
+                .await
+                .map_ok(|()| into.filled().len())
+        };
+        assert!(read(&mut stream).await.is_pending());
+        for _ in 0..3 {
+            assert!(stream.is_silent());
+            assert_eq!(peer.try_write(b"news").unwrap(), 4);
+            poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+            assert!(!stream.is_silent());
+            assert!(matches!(read(&mut stream).await, Poll::Ready(Ok(4))));
+            assert!(read(&mut stream).await.is_pending());
+        }
+        drop(peer);
+        poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+        for _ in 0..2 {
+            assert!(!stream.is_silent());
+            assert!(matches!(read(&mut stream).await, Poll::Ready(Ok(0))));
+        }
     }
 
     /// Both ends of a TLS session, ours being the client's.

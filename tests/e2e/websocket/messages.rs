@@ -120,6 +120,59 @@ fn a_client_that_reads_at_last_gets_it_all() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+/// A task that is told for want of budget that nothing has come is not woken by what comes.
+#[test]
+fn a_flood_one_way_does_not_drown_what_comes_the_other_way() {
+    const WORDS: usize = 10;
+    let backend = backend(GRANT, |mut stream, _| {
+        let mut ear = stream.try_clone().unwrap();
+        let flood = thread::spawn(move || while stream.write_all(&[7; 1 << 16]).is_ok() {});
+        for _ in 0..WORDS {
+            assert_eq!(read_exactly(&mut ear, 1), b"x");
+        }
+        ear.shutdown(Shutdown::Both).unwrap();
+        flood.join().unwrap();
+    });
+    let balancer = in_front_of(backend, "", "");
+    let (mut stream, _) = asked(&balancer, ASK);
+    for _ in 0..WORDS {
+        read_exactly(&mut stream, 1 << 20);
+        stream.write_all(b"x").unwrap();
+    }
+    // Far more than flows before the last word is heard.
+    let mut rest = (&mut stream).take(8 << 30);
+    let flowed = std::io::copy(&mut rest, &mut std::io::sink()).unwrap_or_default();
+    assert!(flowed < 8 << 30);
+}
+
+#[test]
+fn a_side_is_heard_whoever_spoke_before() {
+    let balancer = in_front_of(
+        backend(GRANT, |mut stream, _| {
+            // Each byte says how many answers it wants.
+            stream.set_nodelay(true).unwrap();
+            let mut wanted = [0];
+            while stream.read_exact(&mut wanted).is_ok() {
+                for _ in 0..wanted[0] {
+                    stream.write_all(&frame(0x81, false, b"news")).unwrap();
+                }
+            }
+        }),
+        "",
+        "",
+    );
+    let (mut stream, _) = asked(&balancer, ASK);
+    let news = frame(0x81, false, b"news");
+    for wanted in [1, 5, 0, 0, 3, 0, 7, 1, 1] {
+        stream.write_all(&[wanted]).unwrap();
+        for _ in 0..wanted {
+            assert_eq!(read_exactly(&mut stream, news.len()), news);
+        }
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+}
+
 /// A body has to move on; what goes through a tunnel may take its time.
 #[test]
 fn times_and_limits_of_bodies_do_not_cut_it() {
