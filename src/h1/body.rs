@@ -133,6 +133,10 @@ impl Decoder {
     /// While a chunk's size line is incomplete the caller has to keep it: up to
     /// [`CHUNK_LINE_BYTES`].
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, BodyError> {
+        if self.place.step == Step::Open {
+            // A tunnel comes here with every message, and nothing in it is framing.
+            return Ok(data(0, bytes.len()));
+        }
         let mut place = self.place;
         let mut skip = 0;
         let decoded = loop {
@@ -180,6 +184,9 @@ impl Decoder {
     /// Says that `n` bytes have been dropped from the front: all of the framing that the last
     /// [`Decoder::decode`] named, and then as much of the content as was used, at once or piece by piece.
     pub fn consume(&mut self, mut n: usize) {
+        if self.place.step == Step::Open {
+            return;
+        }
         if let Some(ahead) = self.ahead {
             if n < ahead.skip {
                 debug_assert_eq!(n, 0, "framing is dropped whole");
