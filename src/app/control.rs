@@ -6,7 +6,6 @@
 //! and publishes them under the same generation; calls that come within [`PAUSE`] wait for the next time together, so
 //! that a rack that falls costs a few rebuilds and not one for each of its backends.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,7 +152,7 @@ fn run(setup: Setup) -> std::io::Result<()> {
         let control = Arc::clone(&setup.control);
         let standings = rebuild(&setup);
         let probes = Probes::new(&setup, worker).run();
-        let outliers = Outliers::new(&setup).run();
+        let outliers = Outliers::new(&setup.snapshots, &setup.registry).run(Arc::clone(&control));
         let paces = Paces::new(&setup).run();
         let names = Names::new(&setup).run();
         tokio::select! {
@@ -178,19 +177,24 @@ async fn rebuild(setup: &Setup) {
             () = setup.control.changed.notified() => {}
             () = until(next) => {}
         }
-        let mut pools = setup.snapshots.changed_pools();
-        pools.append(&mut ramps.look(&setup.snapshots.load(), Instant::now()));
-        publish(&setup.snapshots, &setup.registry, &pools);
+        renew(
+            &setup.snapshots,
+            &setup.registry,
+            &mut ramps,
+            Instant::now(),
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Publishes the generation of now with the members of these pools as they stand.
-fn publish(snapshots: &Snapshots, registry: &Registry, pools: &BTreeSet<Arc<str>>) {
+/// Publishes the generation of now with the members as they stand, of the pools where anything has changed.
+pub fn renew(snapshots: &Snapshots, registry: &Registry, ramps: &mut Ramps, now: Instant) {
+    let mut pools = snapshots.changed_pools();
+    pools.append(&mut ramps.look(&snapshots.load(), now));
     if pools.is_empty() {
         return;
     }
-    let (last, next) = snapshots.publish(|now| now.anew(pools, registry));
+    let (last, next) = snapshots.publish(|now| now.anew(&pools, registry));
     tell_of_panics(&last, &next);
 }
 

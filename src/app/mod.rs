@@ -7,14 +7,18 @@
 //! access log; one that looks after health and names; and the caller's, which governs (signals, reloads). A worker, or the one that
 //! looks after health, that ends unasked ends the process, loudly.
 //!
+//! What control, outliers, ramps and agenda decide depends on the time that they are given, so that the tests can play
+//! days of it in a moment.
+//!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
-//! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with `outliers` and `ramps`, take
-//! effect; `leaving` sees off backends that are removed), `paces` (what follows from how long backends take), [`probes`]
-//! (checks of backends), `names` (addresses that come and go),
+//! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with [`outliers`] and [`ramps`], take
+//! effect; `leaving` sees off backends that are removed), `paces` (what follows from how long backends take), `probes` and
+//! [`agenda`] (checks of backends), `names` (addresses that come and go),
 //! [`reload`] (the next generation), [`govern`] (who has it made, and when it is taken back) with `history` and `traffic`, [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
-mod control;
+pub mod agenda;
+pub mod control;
 pub mod drain;
 mod entrance;
 pub mod govern;
@@ -22,10 +26,10 @@ mod history;
 mod leaving;
 mod names;
 mod notify;
-mod outliers;
+pub mod outliers;
 mod paces;
 mod probes;
-mod ramps;
+pub mod ramps;
 pub mod reload;
 pub mod signals;
 pub mod start;

@@ -5,21 +5,21 @@
 //! remembered of a backend stays as long as a configuration has it: a reload forgives nothing.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ahash::RandomState;
 
-use super::control::{Control, Setup};
+use super::control::Control;
 use crate::backend::{Backend, BackendKey, Ejection, OperatorWord, Standing};
 use crate::health::outlier::{Crowd, Policy, Record, Sample, outliers};
 use crate::snapshot::{Pool, Registry, Snapshot, Snapshots};
 use crate::telemetry::CodeClass;
 
 /// The ejections of the process.
-pub(super) struct Outliers {
-    control: Arc<Control>,
+pub struct Outliers {
     snapshots: Arc<Snapshots>,
     registry: Arc<Registry>,
     backends: HashMap<BackendKey, Held, RandomState>,
@@ -36,20 +36,19 @@ struct Held {
 }
 
 impl Outliers {
-    pub(super) fn new(setup: &Setup) -> Self {
+    /// Nobody is looked after before [`Outliers::adopt`].
+    pub fn new(snapshots: &Arc<Snapshots>, registry: &Arc<Registry>) -> Self {
         Self {
-            control: Arc::clone(&setup.control),
-            snapshots: Arc::clone(&setup.snapshots),
-            registry: Arc::clone(&setup.registry),
+            snapshots: Arc::clone(snapshots),
+            registry: Arc::clone(registry),
             backends: HashMap::default(),
             intervals: HashMap::default(),
         }
     }
 
     /// Ejects and readmits for ever.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, control: Arc<Control>) {
         self.adopt(Instant::now());
-        let control = Arc::clone(&self.control);
         loop {
             let next = self.next();
             tokio::select! {
@@ -57,24 +56,28 @@ impl Outliers {
                 () = control.reload_of_outliers() => self.adopt(Instant::now()),
                 () = until(next) => {}
             }
-            let now = Instant::now();
-            self.readmit_due(now);
-            let snapshot = self.snapshots.load();
-            let suspected = self.registry.suspected_pools();
-            for (pool, policy) in pools(&snapshot).filter(|(_, policy)| policy.is_on()) {
-                let over = self.intervals.get(&pool.name).is_some_and(|at| *at <= now);
-                if over || suspected.contains(&pool.name) {
-                    self.judge_failures(pool, policy, now);
-                }
-                if over {
-                    self.end_interval(pool, policy, now);
-                }
+            self.look(Instant::now());
+        }
+    }
+
+    /// Does what is due at `now`: lets those in again whose time is over, and ejects whom requests have found out.
+    pub fn look(&mut self, now: Instant) {
+        self.readmit_due(now);
+        let snapshot = self.snapshots.load();
+        let suspected = self.registry.suspected_pools();
+        for (pool, policy) in pools(&snapshot).filter(|(_, policy)| policy.is_on()) {
+            let over = self.intervals.get(&pool.name).is_some_and(|at| *at <= now);
+            if over || suspected.contains(&pool.name) {
+                self.judge_failures(pool, policy, now);
+            }
+            if over {
+                self.end_interval(pool, policy, now);
             }
         }
     }
 
-    /// What is due next.
-    fn next(&self) -> Option<Instant> {
+    /// When to look next, if nobody is suspected before.
+    pub fn next(&self) -> Option<Instant> {
         let ends = self
             .backends
             .values()
@@ -83,7 +86,7 @@ impl Outliers {
     }
 
     /// Takes on the backends of the configuration of now, and lets those go that it does not have looked after.
-    fn adopt(&mut self, now: Instant) {
+    pub fn adopt(&mut self, now: Instant) {
         let snapshot = self.snapshots.load();
         let mut before = std::mem::take(&mut self.backends);
         let intervals = std::mem::take(&mut self.intervals);
@@ -210,6 +213,14 @@ impl Outliers {
             cause = cause.as_str(), finding, seconds = time.as_secs_f64(), times = held.record.times(),
             "a backend is ejected for what requests find"
         );
+    }
+}
+
+impl fmt::Debug for Outliers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outliers")
+            .field("backends", &self.backends.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,12 +15,13 @@ use crate::health::slow_start::Ramp;
 use crate::snapshot::Snapshot;
 
 /// The backends that take less than their share, and how the others stood at the last look.
-#[derive(Default)]
-pub(super) struct Ramps {
+#[derive(Debug, Default)]
+pub struct Ramps {
     known: HashMap<BackendKey, Known, RandomState>,
     pools: BTreeSet<Arc<str>>,
 }
 
+#[derive(Debug)]
 struct Known {
     backend: Arc<Backend>,
     is_ready: bool,
@@ -30,7 +31,7 @@ struct Known {
 impl Ramps {
     /// Begins the ramps of those that are back or new since the last look, and moves all that are under way.
     /// Says which pools have other weights now.
-    pub(super) fn look(&mut self, snapshot: &Snapshot, now: Instant) -> BTreeSet<Arc<str>> {
+    pub fn look(&mut self, snapshot: &Snapshot, now: Instant) -> BTreeSet<Arc<str>> {
         let mut changed = BTreeSet::new();
         let mut before = std::mem::take(&mut self.known);
         let pools_before = std::mem::take(&mut self.pools);
@@ -70,7 +71,7 @@ impl Ramps {
     }
 
     /// When to look again, if nothing else happens.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+    pub fn next(&self, now: Instant) -> Option<Instant> {
         let ramps = self.known.values().filter_map(|known| known.ramp);
         ramps.map(|ramp| now + ramp.step()).min()
     }
