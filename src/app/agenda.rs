@@ -36,8 +36,8 @@ struct Checked {
     subject: Subject,
     verdict: Verdict,
     last: Option<LastCheck>,
-    /// Successes in a row since it was ejected.
-    since_ejection: u32,
+    /// Successes in a row since it was ejected, and which ejection that was: in between it may have been in and out again.
+    since_ejection: (u64, u32),
     /// By which its next check is known; another one when its policy is another.
     ticket: u64,
 }
@@ -74,7 +74,7 @@ impl Agenda {
                     Checked {
                         verdict: Verdict::begin(judgement(subject.backend.health())),
                         last: None,
-                        since_ejection: 0,
+                        since_ejection: (0, 0),
                         ticket: self.tickets,
                         subject,
                     }
@@ -179,13 +179,16 @@ impl Checked {
     /// nothing of other pages, and has succeeded all the while.
     fn lift_ejection(&mut self, done: &Checking, snapshots: &Snapshots) {
         let backend = &self.subject.backend;
+        let which = backend.ejections(Ejection::Failures);
         if done.result.is_err() || backend.ejection() != Some(Ejection::Failures) {
-            self.since_ejection = 0;
+            self.since_ejection = (which, 0);
             return;
         }
-        self.since_ejection += 1;
-        if self.since_ejection >= self.subject.policy.rise {
-            self.since_ejection = 0;
+        let (before, successes) = self.since_ejection;
+        let successes = if before == which { successes + 1 } else { 1 };
+        self.since_ejection = (which, successes);
+        if successes >= self.subject.policy.rise {
+            self.since_ejection = (which, 0);
             readmit(backend, snapshots, "its health checks succeed");
         }
     }
@@ -245,5 +248,46 @@ fn health(judgement: Judgement) -> Health {
         Judgement::Down => Health::Failing,
         Judgement::Unproven => Health::Unproven,
         Judgement::Up => Health::Well,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::snapshot::Registry;
+
+    #[test]
+    fn successes_of_one_ejection_do_not_count_for_the_next() {
+        let text = "listeners.web.address = \"127.0.0.1:80\"\n[[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\
+             [pools.shop]\nbackends = [{ address = \"127.0.0.1:1\" }]\n\
+             [pools.shop.health]\ncheck = \"tcp\"\nrise = 2\n";
+        let loaded = config::load_text(text, Path::new("x.toml"), &config::Options::new());
+        let registry = Arc::new(Registry::new(1, 0));
+        let first = Snapshot::assemble(Arc::new(loaded.unwrap().plan), &registry, 1);
+        let backend = Arc::clone(&first.pools[0].members.all()[0].backend);
+        let snapshots = Snapshots::new(first);
+        let mut agenda = Agenda::default();
+        agenda.adopt(&snapshots.load(), Instant::now(), || 0);
+        let mut succeed = || {
+            let (ticket, _) = agenda.begin_next().unwrap();
+            let done = Checking {
+                ticket,
+                result: Ok(()),
+                took: Duration::ZERO,
+            };
+            assert!(agenda.judge(&done, &snapshots, (Instant::now(), 0)));
+        };
+        backend.eject(Ejection::Failures);
+        succeed();
+        // Its time is over, and before the next check it fails again.
+        backend.readmit();
+        backend.eject(Ejection::Failures);
+        succeed();
+        assert!(backend.ejection().is_some(), "one of two");
+        succeed();
+        assert_eq!(backend.ejection(), None);
     }
 }
