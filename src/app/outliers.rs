@@ -244,16 +244,17 @@ fn pools(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<Pool>, &Policy)> {
     snapshot.pools.iter().zip(plans)
 }
 
-/// A pool as it stands now: of its backends those that the operator wants.
+/// A pool as it stands now: of its backends those that the operator wants. Those that are ejected count whatever the
+/// operator says: they come back as they are, and the share is to be kept then too.
 fn crowd(pool: &Pool) -> Crowd {
     let mut crowd = Crowd::default();
     for member in pool.members.all() {
         let backend = &member.backend;
-        if member.nominal > 0 && backend.operator() == OperatorWord::Ready {
-            crowd.all += 1;
-            crowd.ejected += usize::from(backend.ejection().is_some());
-            crowd.ready += usize::from(backend.standing() == Standing::Ready);
-        }
+        let is_wanted = member.nominal > 0 && backend.operator() == OperatorWord::Ready;
+        let is_ejected = backend.ejection().is_some();
+        crowd.all += usize::from(is_wanted || is_ejected);
+        crowd.ejected += usize::from(is_ejected);
+        crowd.ready += usize::from(is_wanted && backend.standing() == Standing::Ready);
     }
     crowd
 }
@@ -282,5 +283,46 @@ pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::strategy::Slot;
+
+    #[test]
+    fn whoever_was_ejected_while_drained_counts_in_the_share() {
+        let backends: Vec<_> = (1..=5)
+            .map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}"))
+            .collect();
+        let text = format!(
+            "listeners.web.address = \"127.0.0.1:80\"\n[[routes]]\npath_prefix = \"/\"\npool = \"shop\"\n\
+             [pools.shop]\nbackends = [{}]\n\
+             [pools.shop.outlier]\nconsecutive = 1\nmax_ejected = \"50%\"\n",
+            backends.join(", ")
+        );
+        let loaded = config::load_text(&text, Path::new("x.toml"), &config::Options::new());
+        let registry = Arc::new(Registry::new(1, 0));
+        let first = Snapshot::assemble(Arc::new(loaded.unwrap().plan), &registry, 1);
+        let pool = Arc::clone(&first.pools[0]);
+        let snapshots = Arc::new(Snapshots::new(first));
+        let mut outliers = Outliers::new(&snapshots, &registry);
+        outliers.adopt(Instant::now());
+        pool.backend(Slot(0)).set_operator(OperatorWord::Draining);
+        for slot in 0..4 {
+            pool.note_failure(Slot(slot));
+            outliers.look(Instant::now());
+        }
+        pool.backend(Slot(0)).set_operator(OperatorWord::Ready);
+        let ejected = (0..5).map(|slot| pool.backend(Slot(slot)).ejection().is_some());
+        // Two of five.
+        assert_eq!(
+            ejected.collect::<Vec<_>>(),
+            [true, true, false, false, false]
+        );
     }
 }
