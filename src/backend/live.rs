@@ -32,6 +32,8 @@ pub(super) struct Live {
     called_off: AtomicU8,
     /// Whether no configuration names it any more.
     removed: AtomicBool,
+    /// Whether its weight is 0.
+    weightless: AtomicBool,
 }
 
 impl Default for Live {
@@ -48,6 +50,7 @@ impl Default for Live {
             words: AtomicU32::new(0),
             called_off: AtomicU8::new(0),
             removed: AtomicBool::new(false),
+            weightless: AtomicBool::new(false),
         }
     }
 }
@@ -126,6 +129,14 @@ impl Live {
         if self.removed.swap(removed, Relaxed) && !removed {
             self.called_off.store(0, Relaxed);
         }
+    }
+
+    pub(super) fn is_weightless(&self) -> bool {
+        self.weightless.load(Relaxed)
+    }
+
+    pub(super) fn set_weightless(&self, weightless: bool) {
+        self.weightless.store(weightless, Relaxed);
     }
 
     pub(super) fn failures(&self) -> u32 {

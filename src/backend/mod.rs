@@ -249,6 +249,16 @@ impl Backend {
         self.live.set_removed(removed);
     }
 
+    /// Whether its weight is 0 in the generation of now: nothing new is sent there, as in a drain.
+    pub fn is_weightless(&self) -> bool {
+        self.live.is_weightless()
+    }
+
+    /// Notes whether its weight is 0 from now on.
+    pub fn set_weightless(&self, weightless: bool) {
+        self.live.set_weightless(weightless);
+    }
+
     /// The weight that was set at run time, if one was.
     pub fn steered_weight(&self) -> Option<SteeredWeight> {
         *self

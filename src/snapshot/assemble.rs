@@ -104,6 +104,7 @@ impl Snapshot {
 
 fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
     let members = pool.members.anew();
+    note_weights(&members);
     Pool {
         name: Arc::clone(&pool.name),
         strategy: strategy_of(plan, &members, registry),
@@ -124,6 +125,13 @@ fn pool_anew(pool: &Pool, plan: &plan::Pool, registry: &Registry) -> Pool {
         consecutive: pool.consecutive,
         suspects: Arc::clone(&pool.suspects),
         meters: Arc::clone(&pool.meters),
+    }
+}
+
+/// Has those that wait or are sent again pass over whoever has the weight 0 by now.
+fn note_weights(members: &Members) {
+    for member in members.all() {
+        member.backend.set_weightless(member.nominal == 0);
     }
 }
 
@@ -204,6 +212,7 @@ fn assemble_pool(plan: &plan::Pool, registry: &Registry) -> Pool {
             .map_or(cap, |bounds| bounds.nearest(now, cap));
         member.backend.set_most_in_flight(most);
     }
+    note_weights(&members);
     let door = registry.door(&plan.name);
     door.set(plan.limits.in_flight, plan.limits.queue);
     Pool {

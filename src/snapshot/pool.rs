@@ -91,12 +91,12 @@ impl Pool {
     }
 
     /// Whether a member may still be sent a request by what has happened since this was made: its backend may be drained
-    /// or removed by now. `bound` if the request's session is bound to it.
+    /// or removed by now, or have the weight 0. `bound` if the request's session is bound to it.
     pub fn still_takes(&self, slot: Slot, bound: bool) -> bool {
         let backend = self.backend(slot);
         !backend.is_removed()
             && match backend.operator() {
-                OperatorWord::Ready => true,
+                OperatorWord::Ready => bound || !backend.is_weightless(),
                 OperatorWord::Draining => bound,
                 OperatorWord::Maintenance => false,
             }

@@ -145,12 +145,20 @@ impl<T: Transport> House<T> {
         snapshot.pools[0].door.set(in_flight, queue);
     }
 
-    /// Drains a backend, as yet unseen by those that have a view.
-    pub(super) fn drain(&self, number: u32) {
+    /// Says the operator's word of a backend, as yet unseen by those that have a view.
+    pub(super) fn say(&self, number: u32, word: OperatorWord) {
         let snapshot = self.snapshots.load();
         let mut members = snapshot.pools[0].members.all().iter();
         let member = members.find(|member| member.backend.number() == number);
-        member.unwrap().backend.set_operator(OperatorWord::Draining);
+        member.unwrap().backend.set_operator(word);
+    }
+
+    /// Notes the weight 0 of a backend as a new generation does, which those that have a view do not see.
+    pub(super) fn take_weight(&self, number: u32) {
+        let snapshot = self.snapshots.load();
+        let mut members = snapshot.pools[0].members.all().iter();
+        let member = members.find(|member| member.backend.number() == number);
+        member.unwrap().backend.set_weightless(true);
     }
 
     /// Who is in, and who waits.

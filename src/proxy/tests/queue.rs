@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::fake::{Act, house, not_connected};
 use super::house::{QUEUE, head};
+use crate::backend::OperatorWord;
 use crate::telemetry::{Cause, QueueOutcome};
 
 const OK: Act = Act::Answer(200, b"hello");
@@ -110,7 +111,32 @@ async fn a_retry_waits_for_the_other_backend_and_gives_its_own_place_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_is_not_sent_where_a_drain_has_begun_meanwhile() {
+async fn whoever_waits_is_not_sent_to_a_backend_that_was_taken_out_meanwhile() {
+    for word in [OperatorWord::Draining, OperatorWord::Maintenance] {
+        let house = house(2, [OK; 3]);
+        house.limit(0, 1, 1);
+        let first = house.answer(head("GET", &[]), None).await;
+        let second = house.answer(head("GET", &[]), None).await;
+        let asked = house.proxy.transport().asked();
+        let [stays, leaves] = [asked[0].backend, asked[1].backend];
+        let mut third = pin!(house.answer(head("GET", &[]), None));
+        assert!(poll(third.as_mut()).is_pending());
+        house.say(leaves, word);
+        drop(second);
+        assert!(poll(third.as_mut()).is_pending(), "its place is nobody's");
+        drop(first);
+        let Poll::Ready(third) = poll(third.as_mut()) else {
+            panic!("the other place is free");
+        };
+        assert_eq!(third.head.status(), 200);
+        assert_eq!(house.proxy.transport().asked()[2].backend, stays);
+        drop(third);
+        assert_eq!((house.in_flight(), house.door().waiting()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_not_sent_to_a_backend_that_has_no_weight_any_more() {
     let house = house(2, [OK; 3]);
     house.limit(0, 1, 1);
     let first = house.answer(head("GET", &[]), None).await;
@@ -119,17 +145,33 @@ async fn whoever_waits_is_not_sent_where_a_drain_has_begun_meanwhile() {
     let [stays, leaves] = [asked[0].backend, asked[1].backend];
     let mut third = pin!(house.answer(head("GET", &[]), None));
     assert!(poll(third.as_mut()).is_pending());
-    house.drain(leaves);
+    house.take_weight(leaves);
     drop(second);
-    assert!(poll(third.as_mut()).is_pending());
+    assert!(poll(third.as_mut()).is_pending(), "its place is nobody's");
     drop(first);
     let Poll::Ready(third) = poll(third.as_mut()) else {
-        panic!("the place is free");
+        panic!("the other place is free");
     };
     assert_eq!(third.head.status(), 200);
     assert_eq!(house.proxy.transport().asked()[2].backend, stays);
-    drop(third);
-    assert_eq!((house.in_flight(), house.door().waiting()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_not_sent_to_a_backend_that_was_taken_out_meanwhile() {
+    let refused = Act::Fail(not_connected(Cause::ConnectRefused));
+    let house = house(2, [OK, refused]);
+    house.limit(0, 1, 1);
+    let first = house.answer(head("GET", &[]), None).await;
+    let asked = house.proxy.transport().asked()[0].backend;
+    let mut second = pin!(house.answer(head("GET", &[]), None));
+    assert!(poll(second.as_mut()).is_pending());
+    house.say(asked, OperatorWord::Maintenance);
+    drop(first);
+    let Poll::Ready(second) = poll(second.as_mut()) else {
+        panic!("nobody is left to wait for");
+    };
+    assert_eq!(second.head.status(), 502);
+    assert_eq!(house.proxy.transport().asked().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
