@@ -273,9 +273,13 @@ impl<'p> Course<'p> {
             x.pool.map(|index| &*x.view.pools[index].name),
             Some(&*self.pool.name)
         );
-        // Nobody overtakes those that wait.
+        // Nobody overtakes those that wait, and nobody takes a place among them who has nothing to wait for.
         let choice = if self.pool.door.waiting() > 0 && !self.is_full {
-            Err(NoChoice::AllFull)
+            Err(if self.has_somebody_left() {
+                NoChoice::AllFull
+            } else {
+                NoChoice::NobodyLeft
+            })
         } else {
             x.view.choose(x.pool?, &cx)
         };
@@ -283,6 +287,17 @@ impl<'p> Course<'p> {
         let choice = choice.ok()?;
         self.picks += 1;
         Some((choice, self.reuse))
+    }
+
+    fn has_somebody_left(&self) -> bool {
+        let members = &self.pool.members;
+        let bound = self.inputs.pin.and_then(|pin| members.by_tag(pin));
+        let bound = bound.filter(|slot| members.takes_bound(*slot));
+        let mut all = members.eligible().iter().copied().chain(bound);
+        all.any(|slot| {
+            let may = !self.tried.contains(slot);
+            may && self.pool.still_takes(slot, self.is_bound_to(slot))
+        })
     }
 
     /// Whether there was no member only because all were full.
