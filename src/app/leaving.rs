@@ -17,13 +17,13 @@ use crate::snapshot::Snapshot;
 
 /// A backend that has been removed, and how it may be left.
 #[derive(Debug)]
-pub(super) struct Leaver {
+pub struct Leaver {
     backend: Arc<Backend>,
     drain: Drain,
 }
 
 /// Those that the one generation had and the next one does not have, marked as such.
-pub(super) fn removed(last: &Snapshot, next: &Snapshot) -> Vec<Leaver> {
+pub fn removed(last: &Snapshot, next: &Snapshot) -> Vec<Leaver> {
     let members = next.pools.iter().flat_map(|pool| pool.members.all());
     let kept: std::collections::HashSet<u32, ahash::RandomState> =
         members.map(|member| member.backend.number()).collect();
