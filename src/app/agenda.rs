@@ -198,6 +198,8 @@ impl Checked {
         let backend = &self.subject.backend;
         let before = backend.standing();
         backend.set_health(health(change.to));
+        let fails = health(change.to) == Health::Failing;
+        backend.note_failing_since(fails.then(unix_seconds));
         snapshots.standing_changed(&backend.key().pool);
         let (pool, address, to) = (&backend.key().pool, backend.address(), backend.standing());
         let after = change.after;

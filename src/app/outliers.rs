@@ -17,6 +17,7 @@ use crate::backend::{Backend, BackendKey, Ejection, OperatorWord, Standing};
 use crate::health::outlier::{Crowd, Policy, Record, Sample, outliers};
 use crate::snapshot::{Pool, Registry, Snapshot, Snapshots};
 use crate::telemetry::CodeClass;
+use crate::worker::unix_seconds;
 
 /// The ejections of the process.
 pub struct Outliers {
@@ -206,6 +207,7 @@ impl Outliers {
             return;
         }
         let time = held.record.eject(now, policy);
+        backend.note_ejected_until(unix_seconds() + time.as_secs_f64().ceil() as u64);
         backend.eject(cause);
         self.snapshots.standing_changed(&pool.name);
         tracing::warn!(

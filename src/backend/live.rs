@@ -189,6 +189,11 @@ impl Live {
         });
         paid.is_ok_and(|before| before & LET_PASS == 0)
     }
+
+    pub(super) fn would_pay_debt(&self) -> bool {
+        let debt = self.debt.load(Relaxed);
+        debt != 0 && debt & LET_PASS == 0
+    }
 }
 
 const LET_PASS: u32 = 1 << 31;

@@ -24,7 +24,7 @@ pub mod standing;
 pub mod steering;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,9 @@ pub struct Backend {
     steered_weight: Mutex<Option<SteeredWeight>>,
     /// Milliseconds; 0: nothing was seen.
     closes_idle_after: AtomicU32,
+    /// Seconds since 1970, for whoever looks; 0: nobody knows.
+    failing_since: AtomicU64,
+    ejected_until: AtomicU64,
 }
 
 impl Backend {
@@ -70,6 +73,8 @@ impl Backend {
             ejections: Default::default(),
             steered_weight: Mutex::new(None),
             closes_idle_after: AtomicU32::new(0),
+            failing_since: AtomicU64::new(0),
+            ejected_until: AtomicU64::new(0),
         })
     }
 
@@ -298,6 +303,36 @@ impl Backend {
     pub fn pay_debt(&self) -> bool {
         self.live.pay_debt()
     }
+
+    /// Whether [`Backend::pay_debt`] would let a turn pass now.
+    pub fn would_pay_debt(&self) -> bool {
+        self.live.would_pay_debt()
+    }
+
+    /// When it was found failing, in seconds since 1970, if that is known of one that fails.
+    pub fn failing_since(&self) -> Option<u64> {
+        told(&self.failing_since)
+    }
+
+    /// Records when it was found failing; `None` when it no longer is.
+    pub fn note_failing_since(&self, at: Option<u64>) {
+        self.failing_since.store(at.unwrap_or(0), Relaxed);
+    }
+
+    /// When its ejection ends at the latest, in seconds since 1970, if that is known of one that is ejected.
+    pub fn ejected_until(&self) -> Option<u64> {
+        told(&self.ejected_until).filter(|_| self.ejection().is_some())
+    }
+
+    /// Records when its ejection ends.
+    pub fn note_ejected_until(&self, at: u64) {
+        self.ejected_until.store(at, Relaxed);
+    }
+}
+
+/// A time that was noted, if one was.
+fn told(at: &AtomicU64) -> Option<u64> {
+    Some(at.load(Relaxed)).filter(|at| *at > 0)
 }
 
 /// How often any backend has called tunnels off: those that are silent have to be woken when this changes, and their
@@ -306,7 +341,7 @@ pub fn calls() -> u64 {
     CALLS.load(Relaxed)
 }
 
-static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

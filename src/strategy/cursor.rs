@@ -38,22 +38,53 @@ impl Cursor {
         tried: &Tried,
         whose: impl Fn(u64) -> Option<Slot>,
     ) -> Option<Slot> {
-        let mut turn = 0;
-        let mut passed = false;
-        for _ in 0..TURNS {
-            turn = self.next();
-            let slot = whose(turn)?;
-            if tried.contains(slot) {
-                continue;
-            }
-            if !passed && members.get(slot).backend.pay_debt() {
-                passed = true;
-                continue;
-            }
-            return Some(slot);
-        }
-        members.draw_among(mix(turn), |slot| !tried.contains(slot))
+        let pays = |slot: Slot| members.get(slot).backend.pay_debt();
+        deal(members, tried, || self.next(), pays, whose)
     }
+
+    /// What [`Cursor::take_turn`] would give, with the turns looked at only; `turns` counts them.
+    pub(super) fn see_turn(
+        &self,
+        members: &Members,
+        tried: &Tried,
+        turns: &mut u64,
+        whose: impl Fn(u64) -> Option<Slot>,
+    ) -> Option<Slot> {
+        let pays = |slot: Slot| members.get(slot).backend.would_pay_debt();
+        deal(members, tried, || self.see_next(turns), pays, whose)
+    }
+
+    /// The turn behind those that have been looked at, which is one more of them from now on.
+    pub(super) fn see_next(&self, turns: &mut u64) -> u64 {
+        let turn = self.0.load(Relaxed).wrapping_add(*turns);
+        *turns += 1;
+        turn
+    }
+}
+
+/// Deals turns out until one falls on a member that may have it.
+fn deal(
+    members: &Members,
+    tried: &Tried,
+    mut next: impl FnMut() -> u64,
+    pays: impl Fn(Slot) -> bool,
+    whose: impl Fn(u64) -> Option<Slot>,
+) -> Option<Slot> {
+    let mut turn = 0;
+    let mut passed = false;
+    for _ in 0..TURNS {
+        turn = next();
+        let slot = whose(turn)?;
+        if tried.contains(slot) {
+            continue;
+        }
+        if !passed && pays(slot) {
+            passed = true;
+            continue;
+        }
+        return Some(slot);
+    }
+    members.draw_among(mix(turn), |slot| !tried.contains(slot))
 }
 
 /// Turns taken before the scan. With a few members one of them is nearly always found before.

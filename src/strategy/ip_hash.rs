@@ -10,7 +10,7 @@
 //! would move every client at the border.
 
 use super::placement::{hash_pair, mix};
-use super::{AddressKey, Member, Members, Needs, PickContext, Slot, Strategy};
+use super::{AddressKey, Foresight, Member, Members, Needs, PickContext, Slot, Strategy};
 
 /// The member that a client's address belongs to.
 #[derive(Debug)]
@@ -59,6 +59,13 @@ impl Strategy for IpHash {
             }
         }
         best.map(|(_, slot)| slot)
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, _: &mut u64) -> Foresight {
+        match cx.affinity {
+            Some(_) => Foresight::of(self.pick(members, cx)),
+            None => Foresight::by_weight(members, cx),
+        }
     }
 }
 

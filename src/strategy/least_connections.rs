@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::cursor::TURNS;
 use super::placement::mix;
 use super::weighted::{at_turn, smooth_sequence};
-use super::{Cursor, Member, Members, Needs, PickContext, Slot, Strategy};
+use super::{Cursor, Foresight, Member, Members, Needs, PickContext, Slot, Strategy};
 
 /// The least loaded member.
 #[derive(Debug)]
@@ -35,13 +35,19 @@ impl LeastConnections {
 
     /// Gives the tied members their turns by weight. A turn that falls on another is lost to the
     /// next turn, as in [`Cursor::take_turn`]; at last one scan draws among the tied.
-    fn break_tie(&self, members: &Members, cx: &PickContext<'_>, best: Load) -> Option<Slot> {
+    fn break_tie(
+        &self,
+        members: &Members,
+        cx: &PickContext<'_>,
+        best: Load,
+        mut next: impl FnMut() -> u64,
+    ) -> Option<Slot> {
         let is_tied = |slot: Slot| {
             !cx.tried.contains(slot) && Load::of(members.get(slot)).compare(best).is_le()
         };
         let mut turn = 0;
         for _ in 0..TURNS {
-            turn = self.cursor.next();
+            turn = next();
             let slot = at_turn(&self.sequence, turn)?;
             if is_tied(slot) {
                 return Some(slot);
@@ -61,6 +67,22 @@ impl Strategy for LeastConnections {
     }
 
     fn pick(&self, members: &Members, cx: &PickContext<'_>) -> Option<Slot> {
+        self.choose(members, cx, || self.cursor.next())
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, turns: &mut u64) -> Foresight {
+        Foresight::of(self.choose(members, cx, || self.cursor.see_next(turns)))
+    }
+}
+
+impl LeastConnections {
+    /// Picks; `next` gives the turns by which ties are broken.
+    fn choose(
+        &self,
+        members: &Members,
+        cx: &PickContext<'_>,
+        next: impl FnMut() -> u64,
+    ) -> Option<Slot> {
         let mut untried = members
             .eligible()
             .iter()
@@ -81,7 +103,7 @@ impl Strategy for LeastConnections {
             return Some(first);
         }
         // Other workers may have loaded all of the tied in the meantime: then any of them will do.
-        Some(self.break_tie(members, cx, best).unwrap_or(first))
+        Some(self.break_tie(members, cx, best, next).unwrap_or(first))
     }
 }
 

@@ -18,7 +18,8 @@
 //! - [`least_connections`]: the least loaded of all;
 //! - [`ip_hash`]: one client, one member, with as little movement as can be;
 //! - [`sticky`], [`ticket`]: stickiness around any of them, and the sealed cookie that carries it;
-//! - [`opened`]: cookies that need not be opened again.
+//! - [`opened`]: cookies that need not be opened again;
+//! - [`foresee`]: what would be picked, for whoever explains.
 //!
 //! Rules that hold for all of them, tested for all of them in `tests`: only eligible and untried members
 //! are picked; a retry falls on the others by their weights, never all on a neighbour; equal weights
@@ -29,6 +30,7 @@
 //! cookies' attributes and names (the data path writes them).
 
 pub mod cursor;
+pub mod foresee;
 pub mod ip_hash;
 pub mod least_connections;
 pub mod members;
@@ -50,6 +52,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use cursor::Cursor;
+pub use foresee::Foresight;
 pub use members::{Member, Members, PanicThreshold, Slot};
 pub use opened::Opened;
 pub use placement::AddressKey;
@@ -76,6 +79,10 @@ pub trait Strategy: Send + Sync + fmt::Debug {
 
     /// Picks an eligible member that has not been tried, or nothing if there is none. Allocates nothing.
     fn pick(&self, members: &Members, cx: &PickContext<'_>) -> Option<Slot>;
+
+    /// What [`Strategy::pick`] would give now, without a trace: no turn is taken and no debt is paid. `turns` says how many
+    /// turns of the pool's cursor are taken to be gone already; those that this looks at are added. May allocate.
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, turns: &mut u64) -> Foresight;
 
     /// Takes note that a cookie sent a request to `slot` without asking. Strategies that look at load
     /// see it there; those that rotate let a turn of that member pass.

@@ -4,7 +4,7 @@
 //! and at ten thousand. All of it is integers, so a seed gives the same picks everywhere.
 
 use super::placement::mix;
-use super::{Members, Needs, PickContext, Slot, Strategy, Tried};
+use super::{Foresight, Members, Needs, PickContext, Slot, Strategy, Tried};
 
 /// Members by lot.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ impl Strategy for Random {
     fn pick(&self, members: &Members, cx: &PickContext<'_>) -> Option<Slot> {
         self.table
             .draw(members, &mut Lots::new(cx.entropy), cx.tried, None)
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, _: &mut u64) -> Foresight {
+        Foresight::by_weight(members, cx)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Cursor, Members, Needs, PickContext, Slot, Strategy};
+use super::{Cursor, Foresight, Members, Needs, PickContext, Slot, Strategy};
 
 /// Members in turn.
 #[derive(Debug)]
@@ -36,6 +36,14 @@ impl Strategy for RoundRobin {
         self.cursor.take_turn(members, cx.tried, |turn| {
             turn.checked_rem(count).map(|at| eligible[at as usize])
         })
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, turns: &mut u64) -> Foresight {
+        let eligible = members.eligible();
+        let count = eligible.len() as u64;
+        Foresight::of(self.cursor.see_turn(members, cx.tried, turns, |turn| {
+            turn.checked_rem(count).map(|at| eligible[at as usize])
+        }))
     }
 
     fn charge(&self, members: &Members, slot: Slot) {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Members, Needs, PickContext, Slot, Strategy};
+use super::{Foresight, Members, Needs, PickContext, Slot, Strategy};
 
 /// A strategy that honours [`PickContext::pin`] before it asks another.
 #[derive(Debug)]
@@ -45,6 +45,13 @@ impl Strategy for Sticky {
         };
         self.inner.charge(members, bound);
         Some(bound)
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, turns: &mut u64) -> Foresight {
+        match Self::bound(members, cx) {
+            Some(bound) => Foresight::Sure(bound),
+            None => self.inner.foresee(members, cx, turns),
+        }
     }
 
     fn charge(&self, members: &Members, slot: Slot) {

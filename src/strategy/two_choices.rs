@@ -10,7 +10,7 @@
 //! recent rate would be smoother still at low load, but needs a clock.)
 
 use super::random::{AliasTable, Lots};
-use super::{Member, Members, Needs, PickContext, Slot, Strategy};
+use super::{Foresight, Member, Members, Needs, PickContext, Slot, Strategy};
 
 /// The better of two lots.
 #[derive(Debug)]
@@ -48,10 +48,22 @@ impl Strategy for TwoChoices {
         let lighter = is_lighter(members.get(second), members.get(first));
         Some(if lighter { second } else { first })
     }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, _: &mut u64) -> Foresight {
+        Foresight::lighter_of_two(members, cx, lighter)
+    }
 }
 
 /// Whether `a` has strictly less in flight for its weight. Products of 32 bits each, so 64 hold them.
 fn is_lighter(a: &Member, b: &Member) -> bool {
-    let load = |member: &Member| u64::from(member.backend.in_flight());
-    load(a) * u64::from(b.weight) < load(b) * u64::from(a.weight)
+    let load = |member: &Member| {
+        let in_flight = u64::from(member.backend.in_flight());
+        (in_flight, u64::from(member.weight))
+    };
+    lighter(load(a), load(b))
+}
+
+/// The same of two loads: requests in flight, and weight.
+fn lighter(a: (u64, u64), b: (u64, u64)) -> bool {
+    a.0 * b.1 < b.0 * a.1
 }

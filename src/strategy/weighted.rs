@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::round_robin::charge_turn;
-use super::{Cursor, Members, Needs, PickContext, Slot, Strategy};
+use super::{Cursor, Foresight, Members, Needs, PickContext, Slot, Strategy};
 
 /// Members in turn by weight.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl Strategy for Weighted {
     fn pick(&self, members: &Members, cx: &PickContext<'_>) -> Option<Slot> {
         self.cursor
             .take_turn(members, cx.tried, |turn| at_turn(&self.sequence, turn))
+    }
+
+    fn foresee(&self, members: &Members, cx: &PickContext<'_>, turns: &mut u64) -> Foresight {
+        let whose = |turn| at_turn(&self.sequence, turn);
+        Foresight::of(self.cursor.see_turn(members, cx.tried, turns, whose))
     }
 
     fn charge(&self, members: &Members, slot: Slot) {
