@@ -7,6 +7,8 @@ mod explain;
 mod governor;
 mod manual;
 mod reload;
+mod status;
+mod why;
 
 use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,8 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::admin::client::{self, AdminAddress};
-use crate::admin::status::{BackendStatus, CheckStatus, PoolStatus, Status};
+use crate::admin::client::{AdminAddress, ClientError};
 use crate::app::govern::Source;
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
@@ -60,9 +61,14 @@ enum Command {
     Demo(Demo),
     /// Say which route and backend would take a request, and why not the others.
     #[command(
-        after_help = "Example:\n  forecourt explain https://shop.example/cart --header 'Cookie: beta=yes' --config config/routing.toml\n\nExit codes: 0 a route takes it, 1 none would, 2 bad configuration"
+        after_help = "Examples:\n  forecourt explain https://shop.example/cart --client 203.0.113.7\n  forecourt explain https://shop.example/cart --header 'Cookie: beta=yes' --config config/routing.toml\n\nExit codes: 0 a route takes it, 1 none would, 2 bad configuration or question, 3 no instance answers"
     )]
     Explain(explain::Explain),
+    /// Tell the story of a request of late: route, tries, causes, times, and what can be done.
+    #[command(
+        after_help = "Example:\n  forecourt why 0f3a9c51d7b24e6680c1f2a3b4c5d6e7\n\nExit codes: 0, 3 no instance answers, 4 not remembered"
+    )]
+    Why(why::Why),
     /// Steer one backend of a running instance: drain it, take it out, let it back in, change its share.
     #[command(
         subcommand,
@@ -127,7 +133,8 @@ impl Cli {
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
             Command::Explain(explain) => explain.execute(self.color),
-            Command::Status { admin, json } => status(&admin, json),
+            Command::Why(why) => why.execute(),
+            Command::Status { admin, json } => status::show(&admin, json),
         }
     }
 }
@@ -185,160 +192,19 @@ fn run(path: &Path, color: Color) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn status(admin: &AdminAddress, json: bool) -> ExitCode {
-    let document = match ask_status(admin) {
-        Ok(document) => document,
-        Err(code) => return code,
-    };
-    if json {
-        say(String::from_utf8_lossy(&document).trim_end());
-        return ExitCode::SUCCESS;
-    }
-    match read_status(admin, &document) {
-        Ok(status) => {
-            say(table(&status).trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
-}
-
-/// The status of a running instance, as it came; or the exit code, when the failure has been told.
-fn ask_status(admin: &AdminAddress) -> Result<Vec<u8>, ExitCode> {
+/// What is asked of a running instance; or the exit code, when the failure has been told.
+fn ask<T>(asking: impl Future<Output = Result<T, ClientError>>) -> Result<T, u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .map_err(|error| fail(&error))?;
-    runtime
-        .block_on(client::get(admin, "/v1/status"))
-        .map_err(|error| {
-            complain(&format!("error: {error}"));
-            NO_INSTANCE.into()
-        })
-}
-
-fn read_status(admin: &AdminAddress, document: &[u8]) -> Result<Status, ExitCode> {
-    serde_json::from_slice(document).map_err(|error| {
-        complain(&format!(
-            "error: the status of {admin} cannot be read: {error}"
-        ));
-        NO_INSTANCE.into()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        complain(&format!("error: {error}"));
+        1_u8
+    })?;
+    runtime.block_on(asking).map_err(|error| {
+        complain(&format!("error: {error}"));
+        NO_INSTANCE
     })
-}
-
-/// The status as people read it.
-fn table(status: &Status) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "forecourt {}  {}  generation {}  up {} s  {} workers",
-        status.version, status.state, status.generation, status.uptime_seconds, status.workers
-    );
-    for listener in &status.listeners {
-        let _ = writeln!(
-            out,
-            "listener {}  {}  {} connections",
-            listener.name, listener.address, listener.connections
-        );
-    }
-    for pool in &status.pools {
-        let sticky = if pool.sticky { "  sticky" } else { "" };
-        let panic = if pool.panic { "  panic" } else { "" };
-        let _ = writeln!(
-            out,
-            "\npool {}  {}{sticky}{panic}",
-            pool.name, pool.strategy
-        );
-        out.push_str(&limits_line(pool));
-        let _ = writeln!(
-            out,
-            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  last check",
-            "backend",
-            "weight",
-            "standing",
-            "in flight",
-            "requests",
-            "5xx",
-            "failures",
-            "active",
-            "idle"
-        );
-        for backend in &pool.backends {
-            let _ = writeln!(
-                out,
-                "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {}{}",
-                backend.address,
-                weight_text(backend),
-                backend.standing,
-                in_flight_text(backend),
-                backend.requests,
-                backend.errors,
-                backend.failures,
-                backend.connections_active,
-                backend.connections_idle,
-                backend
-                    .check
-                    .as_ref()
-                    .map_or_else(|| "-".to_owned(), check_text),
-                backend
-                    .name
-                    .as_ref()
-                    .map_or_else(String::new, |name| format!("  by {name}")),
-            );
-        }
-    }
-    out
-}
-
-/// `3`, or `3/20` where no more than 20 may be in flight.
-fn in_flight_text(backend: &BackendStatus) -> String {
-    match backend.limit {
-        0 => backend.in_flight.to_string(),
-        limit => format!("{}/{limit}", backend.in_flight),
-    }
-}
-
-/// A line of what of a pool's limits is used, and what was too much; empty if there are none.
-fn limits_line(pool: &PoolStatus) -> String {
-    let limits = &pool.limits;
-    let bounded = pool.backends.iter().any(|backend| backend.limit > 0);
-    if limits.in_flight_limit == 0 && !bounded {
-        return String::new();
-    }
-    let most = match limits.in_flight_limit {
-        0 => String::new(),
-        most => format!(" of {most}"),
-    };
-    format!(
-        "  {}{most} in flight, {} of {} queued; refused: {} queue full, {} timed out, {} shed\n",
-        limits.in_flight,
-        limits.queued,
-        limits.queue_limit,
-        limits.queue_full,
-        limits.queue_timeout,
-        limits.shed
-    )
-}
-
-/// `1`, or `3 (1)` where 3 was set at run time and the configuration says 1.
-fn weight_text(backend: &BackendStatus) -> String {
-    let BackendStatus {
-        weight,
-        weight_configured,
-        ..
-    } = backend;
-    if weight == weight_configured {
-        weight.to_string()
-    } else {
-        format!("{weight} ({weight_configured})")
-    }
-}
-
-/// A check in a few words: `ok x 12` or `connect-refused x 3`, with how often in a row.
-fn check_text(check: &CheckStatus) -> String {
-    let word = check.cause.as_deref().unwrap_or(&check.result);
-    format!("{word} x {}", check.in_row)
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -28,6 +28,7 @@
 //! | 5 | [`server`] | from stream to requests |
 //! | 5 | [`upstream`] | from attempt to response head |
 //! | 6 | [`proxy`] | the data path |
+//! | 7 | [`explain`] | why a request would go where it would |
 //! | 7 | [`admin`] | look and steer |
 //! | 8 | [`app`], [`cli`] | the process: wires everything, decides nothing |
 //! | 8 | [`demo`] | a little shop behind it, to try it with nothing else installed |
@@ -67,6 +68,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod discovery;
+pub mod explain;
 pub mod h1;
 pub mod h2;
 pub mod health;

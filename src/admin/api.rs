@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,7 @@ use super::guard::{self, Caller, Who};
 use super::instance::{self, Instance};
 use super::order::Wish;
 use super::problem::Problem;
-use super::{dashboard, events, scrape, stats, status, steer};
+use super::{dashboard, events, explain, requests, scrape, stats, status, steer};
 use crate::telemetry::exposition::CONTENT_TYPE;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
@@ -36,6 +36,7 @@ pub(super) fn router(instance: Arc<Instance>) -> Router {
             get(show_backend).put(steer_backend),
         )
         .merge(changes())
+        .merge(stories())
         .layer(DefaultBodyLimit::max(BODY_MOST))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
@@ -55,6 +56,42 @@ fn changes() -> Router<Arc<Instance>> {
             post(compare).layer(DefaultBodyLimit::max(TEXT_MOST)),
         )
         .route("/v1/config/rollback/{generation}", post(rollback))
+}
+
+/// What would become of a request, and what has become of some.
+fn stories() -> Router<Arc<Instance>> {
+    Router::new()
+        .route("/v1/explain", post(explain_request))
+        .route("/v1/requests", get(show_requests))
+        .route("/v1/requests/{id}", get(show_request))
+}
+
+async fn explain_request(
+    State(instance): State<Arc<Instance>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()));
+    match body.and_then(|body| explain::explain(&instance, &body)) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn show_requests(
+    State(instance): State<Arc<Instance>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    match requests::Wanted::read(query.as_deref().unwrap_or_default()) {
+        Ok(wanted) => Json(requests::stories(&instance, wanted)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn show_request(State(instance): State<Arc<Instance>>, Path(id): Path<String>) -> Response {
+    match requests::story(&instance, &id) {
+        Ok(story) => Json(story).into_response(),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The process lives: that it answers says it.

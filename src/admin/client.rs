@@ -76,6 +76,20 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// Why there is no success, in the words of the instance; nothing if there is.
+    pub fn refused(&self) -> Option<String> {
+        if self.status.is_success() {
+            return None;
+        }
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let detail = problem
+            .as_ref()
+            .and_then(|problem| problem["detail"].as_str());
+        Some(detail.map_or_else(|| self.status.to_string(), str::to_owned))
+    }
+}
+
 /// Gets a document from an instance.
 ///
 /// # Errors

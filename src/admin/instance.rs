@@ -11,7 +11,7 @@ use super::order::{Done, Order, Refusal, Wish};
 use super::stats::Looking;
 use crate::plan::AdminToken;
 use crate::snapshot::{Registry, Snapshots};
-use crate::telemetry::{Events, Facade};
+use crate::telemetry::{Events, Facade, Recent};
 
 /// The running process, as far as it can be looked at.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Instance {
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) registry: Arc<Registry>,
     pub(super) facade: &'static Facade,
+    /// Requests that are remembered.
+    pub(super) recent: Arc<Recent>,
     pub(super) started: SystemTime,
     pub(super) begun: Instant,
     state: AtomicU8,
@@ -51,12 +53,13 @@ impl Instance {
     pub fn new(
         snapshots: Arc<Snapshots>,
         registry: Arc<Registry>,
-        facade: &'static Facade,
+        (facade, recent): (&'static Facade, Arc<Recent>),
     ) -> Self {
         Self {
             snapshots,
             registry,
             facade,
+            recent,
             started: SystemTime::now(),
             begun: Instant::now(),
             state: AtomicU8::new(State::Starting as u8),

@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`instance`] (what it knows of the running process), [`api`] (paths and answers),
 //! [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind `/metrics`), `guard` (who may steer), `steer` (words and weights for one backend), [`order`] (what whoever governs the
-//! process is asked to do) with `change` (how requests ask for it), [`stats`] (what happens per second), `events` (the log and that, as a stream), `dashboard` (the page that shows them), [`serve`] (its
+//! process is asked to do) with `change` (how requests ask for it), [`stats`] (what happens per second), `events` (the log and that, as a stream), `dashboard` (the page that shows them),
+//! `explain` (what would become of a request), [`requests`] (what has become of some), [`serve`] (its
 //! address and its thread), [`client`] (asking a running instance, for the commands).
 //!
 //! Deliberately absent: the data path. The API is slow where it must be, and takes no worker's time.
@@ -15,10 +16,12 @@ mod change;
 pub mod client;
 mod dashboard;
 mod events;
+mod explain;
 mod guard;
 pub mod instance;
 pub mod order;
 mod problem;
+pub mod requests;
 mod scrape;
 mod serve;
 pub mod stats;

@@ -90,6 +90,7 @@ impl Running {
         if let Some(log) = &self.log {
             log.set_level(plan.log.level);
         }
+        self.recent.set_most(plan.log.recent);
         self.generation += 1;
         let (last, next) = self
             .snapshots

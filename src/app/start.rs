@@ -23,7 +23,7 @@ use crate::plan::listener::ListenAddress;
 use crate::plan::{self, Listener, Plan};
 use crate::server::ListenerKey;
 use crate::snapshot::{Registry, Snapshot, Snapshots};
-use crate::telemetry::{AccessControl, Facade, LogControl, WorkerId};
+use crate::telemetry::{AccessControl, Facade, LogControl, Recent, WorkerId};
 use crate::worker::Descriptors;
 
 /// The balancer as a library: [`Forecourt::start`].
@@ -43,6 +43,7 @@ pub struct Running {
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) budget: Arc<Budget>,
     pub(super) access: Option<AccessControl>,
+    pub(super) recent: Arc<Recent>,
     pub(super) log: Option<LogControl>,
     pub(super) instance: Arc<Instance>,
     /// How many workers have been told to end.
@@ -128,11 +129,10 @@ impl Forecourt {
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
         let snapshots = Arc::new(Snapshots::new(first_of(&plan, &registry, &state)));
         let bound = bind_all(&plan.listeners, count, &mut given)?;
-        let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), facade);
-        let token = plan.admin.as_ref().and_then(|admin| admin.token.clone());
-        let events = log.as_ref().map(LogControl::events).cloned();
-        let instance = instance.with_events(events.unwrap_or_default());
-        let instance = Arc::new(held(instance.with_token(token), &plan));
+        let recent = Recent::new(count, plan.log.recent);
+        let told = (facade, Arc::clone(&recent));
+        let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), told);
+        let instance = Arc::new(held(instance, &plan, log.as_ref()));
         let admin = match &plan.admin {
             Some(plan) => Some(admin::bind(plan, &mut given)?),
             None => None,
@@ -148,6 +148,7 @@ impl Forecourt {
             threads: Vec::new(),
             ending: Arc::default(),
             access: Some(access),
+            recent,
             log,
             instance,
             admin: None,
@@ -182,8 +183,11 @@ fn first_of(plan: &Arc<Plan>, registry: &Arc<Registry>, state: &State) -> Snapsh
     first
 }
 
-/// The same, not ready before it knows its backends if a pool wants that.
-fn held(instance: Instance, plan: &Plan) -> Instance {
+/// The same, with the token and what the log keeps; not ready before it knows its backends if a pool wants that.
+fn held(instance: Instance, plan: &Plan, log: Option<&LogControl>) -> Instance {
+    let token = plan.admin.as_ref().and_then(|admin| admin.token.clone());
+    let events = log.map(LogControl::events).cloned().unwrap_or_default();
+    let instance = instance.with_token(token).with_events(events);
     let holds = |pool: &plan::Pool| {
         let policy = pool.health.as_ref();
         policy.is_some_and(|policy| policy.initial == Initial::Hold)
@@ -263,7 +267,7 @@ impl Running {
                 id: WorkerId(index),
                 seed: fastrand::u64(..),
                 snapshots: Arc::clone(&self.snapshots),
-                log: access.worker(),
+                log: access.worker().with_memory(self.recent.worker(index)),
                 budget: Arc::clone(&self.budget),
                 most_idle,
                 descriptors: Arc::clone(&descriptors),

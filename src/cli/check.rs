@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::{ADVICE, BAD_CONFIGURATION, Color, ask_status, read_status, say};
+use super::status::{ask_status, read_status};
+use super::{ADVICE, BAD_CONFIGURATION, Color, say};
 use crate::admin::client::AdminAddress;
 use crate::config::{self, Loaded, Report};
 use crate::plan::Plan;

@@ -1,22 +1,21 @@
 //! `forecourt explain URL`: which route and backend would take a request, and why not the others.
 //!
-//! The request is made of the command line as a client would send it, and goes the way of the data path by the
-//! same functions: whom it is for, who the client is, how the path is seen, who takes it, who answers it.
-//!
-//! [`question`] (the request and its listener), [`answer`] (what becomes of it), [`text`] (as people read it).
+//! What is said is worked out by [`explain`](crate::explain), of a file here or by a running instance there; this asks, and
+//! [`text`] shows it as people read it.
 
-mod answer;
-mod question;
 mod text;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::{BAD_CONFIGURATION, Color, complain, say};
+use super::{BAD_CONFIGURATION, Color, NO_INSTANCE, ask, complain, say};
+use crate::admin::client::{self, AdminAddress};
 use crate::config;
-use answer::Answer;
-use question::Question;
+use crate::explain::{Answer, Asked, Occasion, Question};
+use crate::snapshot::{Registry, Snapshot};
+use crate::worker::unix_seconds;
 
 /// The request that is asked about.
 #[derive(Debug, clap::Args)]
@@ -37,9 +36,12 @@ pub(super) struct Explain {
     /// The listener that the request comes by. Default: the one that has the URL's port and scheme, else the first.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// The configuration.
-    #[arg(long, value_name = "FILE")]
+    /// Ask of this configuration, and of no running instance.
+    #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
+    /// Where the admin API of the running instance is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
+    admin: AdminAddress,
     /// Show every route, not only those whose host and path fit.
     #[arg(long)]
     all: bool,
@@ -50,28 +52,23 @@ pub(super) struct Explain {
 
 impl Explain {
     /// Answers, and says by the exit code whether a route takes the request.
-    pub(super) fn execute(&self, color: Color) -> ExitCode {
-        let Some(path) = &self.config else {
-            complain(
-                "error: a running instance cannot be asked yet: name the file that it runs on with --config FILE",
-            );
-            return BAD_CONFIGURATION.into();
+    pub(super) fn execute(self, color: Color) -> ExitCode {
+        let asked = Asked {
+            url: self.url,
+            method: self.method,
+            client: self.client,
+            headers: self.headers,
+            listener: self.listener,
+            all: self.all,
         };
-        let plan = match config::load(path, &config::Options::new()) {
-            Ok(loaded) => loaded.plan,
-            Err(report) => {
-                complain(&report.render(color.on_stderr()));
-                return BAD_CONFIGURATION.into();
-            }
+        let answer = match &self.config {
+            Some(path) => by_file(path, &asked, color),
+            None => by_instance(&self.admin, &asked),
         };
-        let question = match Question::ask(self, &plan) {
-            Ok(question) => question,
-            Err(error) => {
-                complain(&format!("error: {error}"));
-                return BAD_CONFIGURATION.into();
-            }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(code) => return code.into(),
         };
-        let answer = Answer::to(question, plan, self.all);
         if self.json {
             say(&serde_json::to_string_pretty(&answer).unwrap_or_default());
         } else {
@@ -83,6 +80,44 @@ impl Explain {
             NOT_TAKEN.into()
         }
     }
+}
+
+/// What a file says; or the exit code, when the failure has been told.
+fn by_file(path: &Path, asked: &Asked, color: Color) -> Result<Answer, u8> {
+    let plan = match config::load(path, &config::Options::new()) {
+        Ok(loaded) => loaded.plan,
+        Err(report) => {
+            complain(&report.render(color.on_stderr()));
+            return Err(BAD_CONFIGURATION);
+        }
+    };
+    let question = Question::ask(asked, &plan).map_err(|error| {
+        complain(&format!("error: {error}"));
+        BAD_CONFIGURATION
+    })?;
+    let snapshot = Snapshot::assemble(Arc::new(plan), &Arc::new(Registry::new(1, 0)), 1);
+    Ok(Answer::to(
+        question,
+        &snapshot,
+        Occasion::File,
+        unix_seconds(),
+    ))
+}
+
+/// What the instance says; or the exit code, when the failure has been told.
+fn by_instance(admin: &AdminAddress, asked: &Asked) -> Result<Answer, u8> {
+    let wish = serde_json::to_string(asked).unwrap_or_default();
+    let answered = ask(client::post(admin, "/v1/explain", None, wish))?;
+    if let Some(refused) = answered.refused() {
+        complain(&format!("error: {refused}"));
+        return Err(BAD_CONFIGURATION);
+    }
+    serde_json::from_slice(&answered.body).map_err(|error| {
+        complain(&format!(
+            "error: the answer of {admin} cannot be read: {error}"
+        ));
+        NO_INSTANCE
+    })
 }
 
 /// No route takes the request, or it is refused before there is one.

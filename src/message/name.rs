@@ -16,6 +16,7 @@ pub enum Name {
     Cookie,
     Date,
     Expect,
+    ForecourtExplain,
     Forwarded,
     Host,
     KeepAlive,
@@ -64,6 +65,7 @@ impl Names {
 
 impl Name {
     /// Finds the known name, without regard to case.
+    #[allow(clippy::too_many_lines, reason = "a table of names")]
     #[inline]
     pub fn from_bytes(name: &[u8]) -> Self {
         // By length first: nearly every field is told apart from the known ones by that alone.
@@ -121,6 +123,7 @@ impl Name {
                 &[
                     (b"transfer-encoding", Self::TransferEncoding),
                     (b"x-forwarded-proto", Self::XForwardedProto),
+                    (b"forecourt-explain", Self::ForecourtExplain),
                 ],
             ),
             18 => among(name, &[(b"proxy-authenticate", Self::ProxyAuthenticate)]),

@@ -63,6 +63,8 @@ pub struct Log {
     pub level: Level,
     /// One line for each request.
     pub access: AccessLog,
+    /// Requests that are remembered.
+    pub recent: usize,
 }
 
 /// The access log.
@@ -86,6 +88,8 @@ pub struct AccessLog {
     pub referer: bool,
     /// Whether they have the field `User-Agent`.
     pub user_agent: bool,
+    /// Whether they say how the backend came to be picked.
+    pub decision: bool,
 }
 
 impl Default for AccessLog {
@@ -101,6 +105,7 @@ impl Default for AccessLog {
             redact: Vec::new(),
             referer: false,
             user_agent: false,
+            decision: false,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::server::Peer;
 use crate::snapshot::{Claimed, View};
 use crate::strategy::Slot;
 use crate::telemetry::access::redact;
-use crate::telemetry::{AccessLog, Cause, StickyOutcome};
+use crate::telemetry::{AccessLog, Cause, PickReason, StickyOutcome};
 use crate::worker::Worker;
 
 /// One client request and everything done for it.
@@ -51,6 +51,8 @@ pub(super) struct Exchange {
     pub(super) trace: Option<Trace>,
     pub(super) attempts: SmallVec<[Tried; 2]>,
     pub(super) sticky: Option<StickyOutcome>,
+    /// Whether the client hears what was decided.
+    pub(super) tells: bool,
     /// The claim on the backend that answers.
     pub(super) in_flight: Option<InFlight<Claimed>>,
     /// The status of the answer; 0 until there is one.
@@ -91,6 +93,8 @@ pub(super) struct Told<'s> {
 #[derive(Debug)]
 pub(super) struct Tried {
     pub(super) slot: Slot,
+    /// Why it was this one.
+    pub(super) reason: PickReason,
     pub(super) cause: Option<Cause>,
     pub(super) begun: Instant,
     /// Zero while it lasts.
@@ -127,6 +131,7 @@ impl Exchange {
             trace: None,
             attempts: SmallVec::new(),
             sticky: None,
+            tells: false,
             in_flight: None,
             status: 0,
             cause: None,
@@ -149,8 +154,22 @@ impl Exchange {
         let plan = &self.view.plan;
         self.trace = trace::of(head, plan.trace, &self.worker);
         if self.log.borrow().is_on() {
-            self.story = Some(Story::of(head, &plan.log.access));
+            self.story = Some(Story::of(head, head.target(), &plan.log.access));
         }
+    }
+
+    /// Notes the same of a request that fails, for whoever asks about it, though nothing is logged.
+    pub(super) fn note_story(&mut self, head: &Head) {
+        let Self {
+            story,
+            target,
+            view,
+            ..
+        } = self;
+        story.get_or_insert_with(|| {
+            let target = target.as_deref().unwrap_or_else(|| head.target());
+            Story::of(head, target, &view.plan.log.access)
+        });
     }
 
     /// Replaces the target of the request's head, and keeps the client's.
@@ -234,14 +253,15 @@ impl Exchange {
 }
 
 impl Story {
-    fn of(head: &Head, rules: &LogRules) -> Self {
+    /// Of a request whose client wrote `target`.
+    fn of(head: &Head, target: &[u8], rules: &LogRules) -> Self {
         let mut text: SmallVec<[u8; 64]> = SmallVec::from_slice(head.method_bytes());
         let method = text.len();
-        text.extend_from_slice(path_of(head.target()));
+        text.extend_from_slice(path_of(target));
         let path = text.len();
         let (mut query, mut referer) = (path, path);
         if rules.query || rules.referer || rules.user_agent {
-            (query, referer) = Self::tell_more(head, rules, &mut text);
+            (query, referer) = Self::tell_more((head, target), rules, &mut text);
         }
         Self {
             text,
@@ -253,9 +273,12 @@ impl Story {
 
     /// Appends what is logged only by request: query, `Referer`, `User-Agent`. Gives the ends of the first two.
     #[inline(never)]
-    fn tell_more(head: &Head, rules: &LogRules, text: &mut SmallVec<[u8; 64]>) -> (usize, usize) {
+    fn tell_more(
+        (head, target): (&Head, &[u8]),
+        rules: &LogRules,
+        text: &mut SmallVec<[u8; 64]>,
+    ) -> (usize, usize) {
         let masked = &rules.redact[..];
-        let target = head.target();
         if rules.query
             && let Some(mark) = memchr::memchr(b'?', target)
         {

@@ -9,7 +9,7 @@
 //! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again) with [`course`] (what may be due), [`hedge`] (two at once) and [`queue`] (waiting for a place), [`response`] (the head
 //! that the client sees), [`trace`] (which goes on, or begins), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
 //! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`] and [`grpc`], [`record`] (once, at
-//! the end). What templates are filled with is in [`values`].
+//! the end), [`decision`] (what was decided, for whoever asks). What templates are filled with is in [`values`].
 //!
 //! Deliberately absent: sockets, configuration, signals; which member is picked (`strategy`).
 
@@ -17,6 +17,7 @@ mod admit;
 mod affinity;
 mod answer;
 mod course;
+mod decision;
 mod exchange;
 mod failure;
 mod grpc;
@@ -52,7 +53,7 @@ pub use failure::{Failure, Replay, Side, status};
 pub use grpc::code as grpc_code;
 pub use stream::Outgoing;
 
-use crate::message::Head;
+use crate::message::{Head, Name};
 use crate::plan::Listener;
 use crate::server::{Answer, Handler, ListenerKey, Peer, Request, Terms, h2};
 use crate::snapshot::{Reader, View};
@@ -237,6 +238,9 @@ impl<T: Transport> Handler for Proxy<T> {
             peer,
             admitted: None,
         };
+        if incoming.head.may_have(Name::ForecourtExplain) {
+            decision::ask(&mut incoming.head, &mut x);
+        }
         x.begin(&incoming.head, peer);
         let answer = match self.exchange(&mut incoming, &mut x).await {
             Ok(Reached::Backend(response)) => Outgoing::relay(response.head, response.body, x),
@@ -253,11 +257,14 @@ impl<T: Transport> Handler for Proxy<T> {
     fn refuse<'c>(
         self: Rc<Self>,
         cause: Cause,
-        head: Head,
+        mut head: Head,
         peer: &'c Peer,
         received: Instant,
     ) -> Answer<Self::Body<'c>> {
         let mut x = self.open(peer, received);
+        if head.may_have(Name::ForecourtExplain) {
+            decision::ask(&mut head, &mut x);
+        }
         x.begin(&head, peer);
         let answer = reply::reply(cause, (&head, None), None, x);
         self.worker.give_head(head);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::decision;
 use super::exchange::{Exchange, Story};
 use crate::message::body::Ending;
 use crate::telemetry::access::{Attempt, Times};
@@ -32,9 +33,21 @@ pub(super) fn write(x: &mut Exchange) {
         CodeClass::of(x.status)
     };
     count(x, class, total, ended);
-    let is_logged = x.log.borrow().is_on();
-    if is_logged && let Some(sampled) = sampled(x, total) {
-        log(x, total, sampled);
+    let notable = x.cause.is_some() || x.attempts.len() > 1 || x.status >= 500;
+    let mut log = x.log.borrow_mut();
+    let (is_logged, kept) = (log.is_on(), log.wants(notable, total));
+    drop(log);
+    let line = if is_logged { sampled(x, total) } else { None };
+    if kept || line.is_some() {
+        tell(
+            x,
+            total,
+            Wanted {
+                line,
+                kept,
+                notable,
+            },
+        );
     }
 }
 
@@ -85,7 +98,17 @@ fn count(x: &mut Exchange, class: CodeClass, total: Duration, ended: Instant) {
     }
 }
 
-fn log(x: &Exchange, total: Duration, sampled: Option<u8>) {
+/// Who wants to hear of an exchange.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The access log; see [`sampled`].
+    line: Option<Option<u8>>,
+    /// Whoever remembers.
+    kept: bool,
+    notable: bool,
+}
+
+fn tell(x: &Exchange, total: Duration, wanted: Wanted) {
     let attempts: SmallVec<[Attempt<'_>; 2]> = x
         .attempts
         .iter()
@@ -98,7 +121,8 @@ fn log(x: &Exchange, total: Duration, sampled: Option<u8>) {
     let plan = &x.view.plan;
     let pool = x.pool.map(|pool| &x.view.pools[pool]);
     let told = x.story.as_ref().map(Story::told).unwrap_or_default();
-    x.log.borrow_mut().write(&AccessRecord {
+    let logs_decision = plan.log.access.decision;
+    let record = AccessRecord {
         timestamp: Timestamp::now(),
         method: told.method,
         path: told.path,
@@ -113,7 +137,7 @@ fn log(x: &Exchange, total: Duration, sampled: Option<u8>) {
             .and_then(|client| plan.log.access.client_ip.of(client)),
         request_id: x.known_request_id().unwrap_or_default(),
         trace_id: x.trace_id(),
-        sampled,
+        sampled: wanted.line.flatten(),
         listener: &x.listener.name,
         route: x.route.map(|route| &*plan.routes[route].name),
         pool: pool.map(|pool| &*pool.name),
@@ -129,5 +153,14 @@ fn log(x: &Exchange, total: Duration, sampled: Option<u8>) {
             first_byte: x.first_byte,
             total,
         },
-    });
+        decision: logs_decision.then(|| decision::of(x)).flatten(),
+    };
+    let mut log = x.log.borrow_mut();
+    if wanted.line.is_some() {
+        log.write(&record);
+    }
+    if wanted.kept {
+        let decision = decision::of(x);
+        log.keep(&AccessRecord { decision, ..record }, wanted.notable);
+    }
 }

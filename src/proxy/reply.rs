@@ -25,6 +25,7 @@ pub(super) fn reply<'c, B: AnswerBody>(
     mut x: Box<Exchange>,
 ) -> Answer<Outgoing<'c, B>> {
     x.cause = Some(cause);
+    x.note_story(asked.0);
     if calls::is_call(asked.0) {
         let head = grpc::reply(cause, asked, &mut x);
         return finish(head, Vec::new(), cause, asked.0, unread, x);

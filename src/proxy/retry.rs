@@ -189,6 +189,7 @@ pub(super) fn note_pick(
     x.picked = Some(picked);
     x.attempts.push(Record {
         slot,
+        reason,
         cause: None,
         begun,
         took: Duration::ZERO,

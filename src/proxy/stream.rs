@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::{pauses, upgrade};
+use super::{decision, pauses, upgrade};
 use crate::message::Head;
 use crate::message::body::{
     AnswerBody, Body, BodyFailure, Ending, Length, Piece, RequestBody, Upload,
@@ -55,8 +55,11 @@ enum Unread<'c> {
 
 impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// A backend's response.
-    pub(super) fn relay(head: Head, mut body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
+    pub(super) fn relay(mut head: Head, mut body: B, mut exchange: Box<Exchange>) -> Answer<Self> {
         exchange.answered(head.status());
+        if exchange.tells {
+            decision::tell(&mut head, &exchange);
+        }
         let tunnel = (head.status() == 101).then(|| Tunnel {
             idle: exchange.tunnel_idle(),
             websocket: upgrade::begins_websocket(&head),
@@ -78,13 +81,16 @@ impl<'c, B: AnswerBody> Outgoing<'c, B> {
     /// A reply of our own. `head_only`: to HEAD; `ends`: nothing more is taken from the connection. `unread` is what
     /// the client may still be sending.
     pub(super) fn own(
-        head: Head,
+        mut head: Head,
         content: Content,
         (head_only, ends): (bool, bool),
         unread: Option<RequestBody<'c>>,
         mut exchange: Box<Exchange>,
     ) -> Answer<Self> {
         exchange.answered(head.status());
+        if exchange.tells {
+            decision::tell(&mut head, &exchange);
+        }
         let too_much = unread.as_ref().is_some_and(|body| match body.length() {
             _ if body.is_broken() => true,
             Length::Absent { .. } => false,

@@ -26,6 +26,7 @@
 //! - `facade.rs`: the recorder behind the `metrics` macros, for what is seldom
 //! - `exposition.rs`: from figures to the text that Prometheus reads
 //! - `access/`: the access log, from record to file
+//! - `recent.rs`: the requests of late that are worth a look
 //! - `logging.rs`: the operator's log
 //! - `events.rs`: its last events, for the admin API
 //!
@@ -41,6 +42,7 @@ pub mod facade;
 pub mod logging;
 pub mod meters;
 pub mod names;
+pub mod recent;
 pub mod words;
 
 pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget, ClientIp};
@@ -54,3 +56,4 @@ pub use meters::{
     PickReason, PoolCells, PoolMeters, QueueOutcome, RetryOutcome, RouteCells, RouteMeters,
     StickyOutcome, TlsResult, WorkerId,
 };
+pub use recent::Recent;

@@ -98,8 +98,23 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "explain",
+        &[
+            "snapshot",
+            // For the statuses of refusals.
+            "proxy",
+            "message",
+            "plan",
+            "backend",
+            "strategy",
+            "route",
+            "telemetry",
+        ],
+    ),
+    (
         "admin",
         &[
+            "explain",
             "snapshot",
             "backend",
             // For the terms that a configuration is tried on.

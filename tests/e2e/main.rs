@@ -11,6 +11,7 @@ mod demo;
 mod descriptors;
 mod drill;
 mod events;
+mod explain;
 mod failure;
 mod grpc;
 mod h2;

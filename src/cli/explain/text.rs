@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::answer::{Answer, Backend, Line, Own, Taker};
-use super::question::Chosen;
+use crate::explain::answer::{Answer, Line, Own};
+use crate::explain::pool::{Backend, Now, Standpoint, Taker};
+use crate::explain::question::Chosen;
 
 /// Renders an answer; every text of the request's own is written without control characters.
 pub(super) fn render(answer: &Answer, color: bool) -> String {
@@ -110,13 +111,20 @@ fn backends(out: &mut String, taker: &Taker) -> std::fmt::Result {
     if let Some(cookie) = &taker.cookie {
         writeln!(out, "  sticky    {cookie}")?;
     }
-    match (&taker.backend, taker.by) {
+    match (&taker.backend, taker.by.as_deref()) {
         (Some(backend), Some(by)) => {
             let by = match by {
                 "sticky-cookie" => "by the sticky cookie",
+                "turn" => "whose turn it is",
+                "load" => "which has least to do",
+                "only" => "the only one that can take it",
                 _ => "by the client's address",
             };
-            return writeln!(out, "  backend   {}, {by}", named(backend));
+            writeln!(out, "  backend   {}, {by}", named(backend))?;
+            return taker.now.as_ref().map_or(Ok(()), |now| standing(out, now));
+        }
+        _ if taker.now.is_some() => {
+            return taker.now.as_ref().map_or(Ok(()), |now| standing(out, now));
         }
         _ if taker.share.is_empty() => {
             return writeln!(out, "  backend   none: no member of the pool may be picked");
@@ -136,6 +144,82 @@ fn backends(out: &mut String, taker: &Taker) -> std::fmt::Result {
     match taker.share.len().saturating_sub(MEMBERS_SHOWN) {
         0 => Ok(()),
         more => writeln!(out, "  or        one of {more} more"),
+    }
+}
+
+/// How things stand in the pool of a running instance.
+fn standing(out: &mut String, now: &Now) -> std::fmt::Result {
+    match now.held.as_deref() {
+        Some("no-backend") => {
+            writeln!(out, "  backend   none: no member of the pool may be picked")?
+        }
+        Some("waits") => writeln!(
+            out,
+            "  backend   none yet: all are full, it would wait for a place"
+        )?,
+        Some(_) => writeln!(out, "  backend   none: all are full, and so is the queue")?,
+        None => {}
+    }
+    if now.panic {
+        writeln!(
+            out,
+            "  panic     so few are well that requests go to all that are wanted"
+        )?;
+    }
+    if now.in_flight_limit > 0 || now.queue_limit > 0 {
+        let most = match now.in_flight_limit {
+            0 => String::new(),
+            most => format!(" of {most}"),
+        };
+        writeln!(
+            out,
+            "  limits    {}{most} in flight, {} of {} wait",
+            now.in_flight, now.queued, now.queue_limit
+        )?;
+    }
+    writeln!(out, "\nbackends, as they stand now:")?;
+    for member in now.members.iter().take(MEMBERS_SHOWN) {
+        let name = if member.id == member.address {
+            member.address.clone()
+        } else {
+            format!("{} ({})", member.address, member.id)
+        };
+        writeln!(
+            out,
+            "  {name:<28} weight {:>3}{}  {:>4}{} in flight  {}",
+            member.weight,
+            ramp(member),
+            member.in_flight,
+            limit(member),
+            outlook(member)
+        )?;
+    }
+    match now.members.len().saturating_sub(MEMBERS_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more; --json shows them"),
+    }
+}
+
+fn ramp(member: &Standpoint) -> String {
+    match member.ramp {
+        100 => String::new(),
+        percent => format!(" at {percent} %"),
+    }
+}
+
+fn limit(member: &Standpoint) -> String {
+    match member.limit {
+        0 => String::new(),
+        most => format!(" of {most}"),
+    }
+}
+
+fn outlook(member: &Standpoint) -> String {
+    match (&member.out, &member.why) {
+        (Some(word), Some(why)) if member.chance <= 0.0 => format!("no: {word}, {why}"),
+        _ if member.chance >= 1.0 => "takes it".to_owned(),
+        _ if member.chance > 0.0 => format!("{:.1} %", member.chance * 100.0),
+        _ => "could".to_owned(),
     }
 }
 
@@ -163,13 +247,13 @@ fn routes(
     };
     let (names, takes) = (width(|line| &line.route), width(|line| &line.takes));
     for line in &answer.routes {
-        let reason = match (line.verdict, &line.reason) {
+        let reason = match (line.verdict.as_str(), &line.reason) {
             ("misses", Some(reason)) => format!("no: {reason}"),
             (_, Some(reason)) => format!("could: {reason}"),
             _ => "takes it".to_owned(),
         };
         let text = format!("{:<names$}  {:<takes$}  {reason}", line.route, line.takes);
-        writeln!(out, "  {}", paint(line.verdict, &text))?;
+        writeln!(out, "  {}", paint(&line.verdict, &text))?;
     }
     let others = [(answer.other_path, "path"), (answer.other_host, "host")];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {

@@ -167,11 +167,13 @@ pub(super) fn log(given: Option<&Given<'_, raw::Log>>) -> Log {
         return Log {
             level: Level::Info,
             access: access(None),
+            recent: raw::RECENT,
         };
     };
     Log {
         level: scope.word("level", &value.level, Level::Info, &LEVELS),
         access: access(scope.get("access", &value.access)),
+        recent: scope.integer("recent", &value.recent, raw::RECENT, 0..=raw::RECENT_MOST),
     }
 }
 
@@ -212,6 +214,9 @@ fn access(given: Option<Given<'_, raw::Access>>) -> AccessLog {
         redact: redact.map_or(default.redact, |list| parameters(&list)),
         referer: headers[0],
         user_agent: headers[1],
+        decision: scope
+            .get("decision", &value.decision)
+            .map_or(default.decision, |written| *written.value),
     }
 }
 

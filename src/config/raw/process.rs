@@ -31,6 +31,7 @@ pub(crate) struct Admin {
 #[serde(default)]
 pub(crate) struct Log {
     pub(crate) level: Field<String>,
+    pub(crate) recent: Field<i64>,
     pub(crate) access: Field<Access>,
 }
 
@@ -45,6 +46,7 @@ pub(crate) struct Access {
     pub(crate) query: Field<bool>,
     pub(crate) redact: Field<List<String>>,
     pub(crate) headers: Field<List<String>>,
+    pub(crate) decision: Field<bool>,
 }
 
 /// The traces that requests are part of; what holds by default says `plan::process::Trace`.
@@ -73,6 +75,10 @@ tables!(Server, Shutdown, Admin, Log, Access, Trace, Dns,);
 pub(crate) const SHUTDOWN_DELAY: Duration = Duration::ZERO;
 /// What process managers commonly wait between asking and killing, and as long as a response may take.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+/// A few minutes of trouble, in a megabyte.
+pub(crate) const RECENT: usize = 1000;
+/// Of memory, some hundreds of megabytes: nobody looks at more.
+pub(crate) const RECENT_MOST: i64 = 100_000;
 /// All of them would be connected to and checked.
 pub(crate) const ADDRESSES_MOST: i64 = 10_000;
 /// More than any machine has cores: a typing error.

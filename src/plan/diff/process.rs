@@ -90,6 +90,7 @@ pub(super) fn log(old: &Log, new: &Log, changes: &mut Vec<Change>) {
     lines.compare("level", &old.level, &new.level, |level| {
         level_text(*level).to_owned()
     });
+    lines.compare("recent", &old.recent, &new.recent, usize::to_string);
     access(&old.access, &new.access, &mut lines);
 }
 
@@ -104,7 +105,9 @@ fn access(old: &AccessLog, new: &AccessLog, lines: &mut Lines<'_>) {
         redact,
         referer,
         user_agent,
+        decision,
     } = old;
+    lines.compare("access.decision", decision, &new.decision, bool::to_string);
     lines.compare("access.path", target, &new.target, |target| match target {
         AccessTarget::File(path) => Path::display(path).to_string(),
         AccessTarget::Off => "off".to_owned(),

@@ -43,6 +43,7 @@ pub(in crate::plan) fn plan() -> Plan {
                 format: AccessFormat::Json,
                 ..AccessLog::default()
             },
+            recent: 1000,
         },
         trace: Trace::default(),
         dns: Dns::default(),
@@ -294,6 +295,7 @@ fn listeners_and_logs() {
             redact: vec!["token".into(), "password".into()],
             referer: true,
             user_agent: true,
+            decision: true,
         };
         plan.trace = Trace {
             context: TraceContext::Begin,

@@ -340,6 +340,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
                 format: AccessFormat::Json,
                 ..process::AccessLog::default()
             },
+            recent: 0,
         },
         trace: process::Trace::default(),
         dns: crate::plan::Dns::default(),

@@ -12,7 +12,8 @@ use serde::Serializer as _;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::record::{AccessRecord, Attempt, Lossy, Stamp};
+use super::record::{AccessRecord, Attempt, Decision, Lossy, Stamp};
+use crate::telemetry::words::PickReason;
 
 /// A key with all that stands around it, for a member that is not the first of its object.
 macro_rules! key {
@@ -32,6 +33,9 @@ impl AccessRecord<'_> {
         if !self.attempts.is_empty() {
             out.extend_from_slice(key!("forecourt.attempts").as_bytes());
             write_attempts(self.attempts, out);
+        }
+        if let Some(decision) = &self.decision {
+            write_decision(decision, out);
         }
         time(key!("forecourt.times.queue"), self.times.queue, out);
         time(key!("forecourt.times.connect"), self.times.connect, out);
@@ -95,6 +99,20 @@ fn write_attempts(attempts: &[Attempt<'_>], out: &mut Vec<u8>) {
         out.push(b'}');
     }
     out.push(b']');
+}
+
+fn write_decision(decision: &Decision, out: &mut Vec<u8>) {
+    out.extend_from_slice(key!("forecourt.decision").as_bytes());
+    out.extend_from_slice(b"{\"eligible\":");
+    let mut count = itoa::Buffer::new();
+    out.extend_from_slice(count.format(decision.eligible).as_bytes());
+    number(key!("members"), decision.members as u64, out);
+    name(key!("reason"), decision.reason.map(PickReason::as_str), out);
+    if decision.panic {
+        out.extend_from_slice(key!("panic").as_bytes());
+        out.extend_from_slice(b"true");
+    }
+    out.push(b'}');
 }
 
 /// Writes a member that may be absent. In line, as those below: then the compiler knows how long its key is.
@@ -211,6 +229,15 @@ fn quoted(plain: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Any value as JSON in printable ASCII.
+pub fn ascii_json(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    value
+        .serialize(&mut Serializer::with_formatter(&mut out, Ascii))
+        .expect(VEC_TAKES_ALL);
+    out
+}
+
 /// Writes what `value` displays as a JSON string.
 pub(super) fn shown(value: &impl std::fmt::Display, out: &mut Vec<u8>) {
     Serializer::with_formatter(out, Ascii)
@@ -218,8 +245,8 @@ pub(super) fn shown(value: &impl std::fmt::Display, out: &mut Vec<u8>) {
         .expect(VEC_TAKES_ALL);
 }
 
-/// 584 years fit; what is longer is written as that.
-fn nanoseconds(duration: Duration) -> u64 {
+/// A duration in nanoseconds. 584 years fit; what is longer is written as that.
+pub fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

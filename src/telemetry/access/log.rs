@@ -20,6 +20,7 @@ use super::record::{AccessRecord, Stamp};
 use super::writer::{Message, Outlet, Writer};
 use super::{AccessFormat, AccessTarget};
 use crate::telemetry::names;
+use crate::telemetry::recent::Remembering;
 
 /// Starts the access log, makes a handle for each worker, and redirects it on reload.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub struct AccessLog {
     shared: Arc<Shared>,
     buffer: Vec<u8>,
     stamp: Stamp,
+    remembering: Option<Remembering>,
 }
 
 /// What workers, writer and control have in common.
@@ -98,6 +100,7 @@ impl AccessControl {
             shared: Arc::clone(&self.shared),
             buffer: Vec::new(),
             stamp: Stamp::default(),
+            remembering: None,
         }
     }
 
@@ -170,6 +173,27 @@ impl AccessLog {
     #[inline]
     pub fn is_on(&self) -> bool {
         self.shared.form.load(Relaxed) != OFF
+    }
+
+    /// The same, which remembers too.
+    #[must_use]
+    pub fn with_memory(mut self, remembering: Remembering) -> Self {
+        self.remembering = Some(remembering);
+        self
+    }
+
+    /// Whether a request is to be remembered, on or off as the log may be; asked of each, once.
+    #[inline]
+    pub fn wants(&mut self, notable: bool, took: Duration) -> bool {
+        let remembering = self.remembering.as_mut();
+        remembering.is_some_and(|remembering| remembering.wants(notable, took))
+    }
+
+    /// Remembers a request.
+    pub fn keep(&mut self, record: &AccessRecord<'_>, notable: bool) {
+        if let Some(remembering) = &mut self.remembering {
+            remembering.keep(record, notable);
+        }
     }
 
     /// Writes one line into the buffer, and hands the buffer over if it is full. Never waits.

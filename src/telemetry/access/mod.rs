@@ -23,8 +23,9 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use json::{ascii_json, nanoseconds};
 pub use log::{AccessControl, AccessLog};
-pub use record::{AccessRecord, Attempt, Stamp, Times};
+pub use record::{AccessRecord, Attempt, Decision, Stamp, Times};
 pub use redact::ClientIp;
 
 /// Where access-log lines go.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::telemetry::cause::Cause;
-use crate::telemetry::words::StickyOutcome;
+use crate::telemetry::words::{PickReason, StickyOutcome};
 
 /// One exchange. What is `None` or empty is absent from the line.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,21 @@ pub struct AccessRecord<'a> {
     pub attempts: &'a [Attempt<'a>],
     /// Where the time went.
     pub times: Times,
+    /// How the backend came to be picked.
+    pub decision: Option<Decision>,
+}
+
+/// How a backend came to be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Why the last one that was picked was; `None` if none was.
+    pub reason: Option<PickReason>,
+    /// Members of the pool that could be picked.
+    pub eligible: usize,
+    /// Members of the pool.
+    pub members: usize,
+    /// Whether so few were well that health was not asked for.
+    pub panic: bool,
 }
 
 /// One attempt at having the request answered.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{AccessRecord, Attempt, Stamp, Times};
+use super::super::{AccessRecord, Attempt, Decision, Stamp, Times};
 use super::{json_of, small};
 use crate::telemetry::cause::Cause;
-use crate::telemetry::words::StickyOutcome;
+use crate::telemetry::words::{PickReason, StickyOutcome};
 
 fn with_everything<'a>(attempts: &'a [Attempt<'a>], backend: &'a str) -> AccessRecord<'a> {
     AccessRecord {
@@ -105,6 +105,35 @@ fn a_json_line_holds_every_field_flat() {
             "forecourt.times.total": 6,
         })
     );
+}
+
+#[test]
+fn how_a_backend_came_to_be_picked_is_one_member() {
+    let decision = Decision {
+        reason: Some(PickReason::Sticky),
+        eligible: 12,
+        members: 40,
+        panic: true,
+    };
+    let of = |decision| {
+        let record = AccessRecord {
+            decision: Some(decision),
+            ..small(b"/")
+        };
+        let line: Value = serde_json::from_str(&json_of(&record)).unwrap();
+        line["forecourt.decision"].clone()
+    };
+    assert_eq!(
+        of(decision),
+        json!({"eligible": 12, "members": 40, "reason": "sticky", "panic": true})
+    );
+    let nobody = Decision {
+        reason: None,
+        eligible: 0,
+        members: 1,
+        panic: false,
+    };
+    assert_eq!(of(nobody), json!({"eligible": 0, "members": 1}));
 }
 
 #[test]

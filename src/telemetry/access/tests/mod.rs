@@ -40,6 +40,7 @@ fn small(path: &[u8]) -> AccessRecord<'_> {
             total: Duration::from_nanos(12_345_678),
             ..Times::default()
         },
+        decision: None,
     }
 }
 

@@ -1,17 +1,43 @@
-//! The request that the command line describes, and the listener that it would come by.
+//! The request that somebody describes, and the listener that it would come by.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Explain;
 use crate::message::{Head, Name, Version, grammar};
 use crate::plan::listener::ListenAddress;
 use crate::plan::{Listener, Plan};
 
+/// A request as somebody describes it: the body of `POST /v1/explain`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// What is asked for: `http://shop.example/cart?page=2`, `shop.example/cart` or `/cart`.
+    pub url: String,
+    /// The method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// The address that the connection comes from.
+    #[serde(default)]
+    pub client: Option<IpAddr>,
+    /// Fields, each as `NAME: VALUE`.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// The listener that it comes by.
+    #[serde(default)]
+    pub listener: Option<String>,
+    /// Whether routes are shown whose host or path does not fit.
+    #[serde(default)]
+    pub all: bool,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
 /// A request as a client would send it.
 #[derive(Debug)]
-pub(super) struct Question {
+pub struct Question {
     pub(super) head: Head,
     /// Whether the URL says https; nothing if it has no scheme.
     pub(super) https: Option<bool>,
@@ -21,13 +47,15 @@ pub(super) struct Question {
     /// The peer's address; none on a Unix socket.
     pub(super) peer: Option<IpAddr>,
     pub(super) peer_assumed: bool,
+    /// Whether every route is shown.
+    pub(super) all: bool,
 }
 
 /// Why a listener was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Chosen {
-    /// The command line names it.
+pub enum Chosen {
+    /// Whoever asks names it.
     Named,
     /// There is no other.
     Only,
@@ -37,26 +65,34 @@ pub(super) enum Chosen {
     First,
 }
 
-/// Why the command line describes no request.
+/// Why no request is described.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum QuestionError {
+pub enum QuestionError {
+    /// No URL.
     #[error(
         "{0:?} is no URL: write http://HOST/PATH, HOST/PATH or /PATH, with anything but ASCII percent-encoded"
     )]
     Url(String),
+    /// Neither http nor https.
     #[error("{0:?} has another scheme than http and https")]
     Scheme(String),
+    /// No token.
     #[error("{0:?} is not a method")]
     Method(String),
+    /// No name and value.
     #[error("{0:?} is not a field: write 'NAME: VALUE'")]
     Field(String),
+    /// Nobody has that name; these are there.
     #[error("there is no listener {0:?}; there are: {1}")]
     Listener(String, String),
 }
 
 impl Question {
     /// Makes the request.
-    pub(super) fn ask(asked: &Explain, plan: &Plan) -> Result<Self, QuestionError> {
+    ///
+    /// # Errors
+    /// What of the description is none of a request.
+    pub fn ask(asked: &Asked, plan: &Plan) -> Result<Self, QuestionError> {
         let url = Url::read(&asked.url)?;
         if !grammar::is_token(asked.method.as_bytes()) {
             return Err(QuestionError::Method(asked.method.clone()));
@@ -91,6 +127,7 @@ impl Question {
             chosen,
             peer: has_addresses.then_some(peer),
             peer_assumed: asked.client.is_none(),
+            all: asked.all,
         })
     }
 }

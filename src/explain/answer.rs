@@ -1,137 +1,140 @@
-//! What becomes of a request: asked of the plan and its snapshot as the data path asks them.
+//! What becomes of a request: asked of a snapshot as the data path asks it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::pool::{self, Taker};
 use super::question::{Chosen, Question};
-use crate::message::{Method, authority, cookie, forwarded};
-use crate::plan::{self, Plan, Route};
+use crate::message::{Method, authority, forwarded};
+use crate::plan::{self, Route};
 use crate::proxy::status;
 use crate::route::condition::Unmet;
 use crate::route::explain::{Explained, Miss, Rule, Verdict};
 use crate::route::{Asked, PathPattern, explain, view};
-use crate::snapshot::{Pool, Registry, Snapshot};
-use crate::strategy::{PickContext, Sticky, Tried, ticket};
+use crate::snapshot::Snapshot;
 use crate::telemetry::Cause;
-use crate::worker::unix_seconds;
 
 /// All that is said of one request.
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
-    pub(super) request: Request,
-    pub(super) listener: Listener,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Answer {
+    /// The configuration that was asked; absent of a file.
+    pub generation: Option<u64>,
+    /// The request as it is seen.
+    pub request: Request,
+    /// The listener that it comes by.
+    pub listener: Listener,
     /// Absent if a route takes the request.
-    pub(super) refused: Option<Refusal>,
+    pub refused: Option<Refusal>,
     /// Absent if no route leads it to a pool.
-    pub(super) taken_by: Option<Taker>,
+    pub taken_by: Option<Taker>,
     /// The route that answers by itself.
-    pub(super) answered_by: Option<Own>,
+    pub answered_by: Option<Own>,
     /// In the order of precedence.
-    pub(super) routes: Vec<Line>,
+    pub routes: Vec<Line>,
     /// Routes that are not among them, by the reason.
-    pub(super) other_host: usize,
-    pub(super) other_path: usize,
+    pub other_host: usize,
+    /// The same of the path.
+    pub other_path: usize,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A file: what does not depend on the moment.
+    File,
+    /// A running instance: what would be done now.
+    Running,
 }
 
 /// The request as it is seen.
-#[derive(Debug, Serialize)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) host: String,
-    pub(super) path: String,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Request {
+    /// Its method.
+    pub method: String,
+    /// The host that routes look at.
+    pub host: String,
+    /// Its path.
+    pub path: String,
     /// The path as routes see it.
-    pub(super) seen_as: String,
-    pub(super) query: String,
+    pub seen_as: String,
+    /// Its query.
+    pub query: String,
     /// Who sends it; absent on a Unix socket.
-    pub(super) peer: Option<IpAddr>,
-    pub(super) peer_assumed: bool,
-    pub(super) peer_trusted: bool,
+    pub peer: Option<IpAddr>,
+    /// Whether nobody said who sends it.
+    pub peer_assumed: bool,
+    /// Whether the listener trusts that address.
+    pub peer_trusted: bool,
     /// For whom, after the walk over trusted proxies.
-    pub(super) client: Option<IpAddr>,
-    pub(super) https: bool,
+    pub client: Option<IpAddr>,
+    /// Whether the client came by TLS.
+    pub https: bool,
     /// Whether the URL says https; nothing if it has no scheme.
-    pub(super) asked_https: Option<bool>,
+    pub asked_https: Option<bool>,
 }
 
 /// The listener that it comes by.
-#[derive(Debug, Serialize)]
-pub(super) struct Listener {
-    pub(super) name: String,
-    pub(super) address: String,
-    pub(super) chosen: Chosen,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Its address, as configured.
+    pub address: String,
+    /// Why this one.
+    pub chosen: Chosen,
 }
 
 /// Why the balancer answers itself.
-#[derive(Debug, Serialize)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: &'static str,
-    pub(super) why: String,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// The word of `forecourt-error`.
+    pub code: String,
+    /// The reason.
+    pub why: String,
 }
 
 /// A route that answers by itself.
-#[derive(Debug, Serialize)]
-pub(super) struct Own {
-    pub(super) route: String,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Own {
+    /// Its name.
+    pub route: String,
     /// `redirect 308 https://{host}{uri}` or `respond 503`.
-    pub(super) answer: String,
-}
-
-/// Who takes the request.
-#[derive(Debug, Serialize)]
-pub(super) struct Taker {
-    pub(super) route: String,
-    pub(super) pool: String,
-    pub(super) strategy: &'static str,
-    /// The one backend that it would be, if that is known.
-    pub(super) backend: Option<Backend>,
-    /// How the backend is known.
-    pub(super) by: Option<&'static str>,
-    /// Who shares the pool's requests otherwise.
-    pub(super) share: Vec<Backend>,
-    /// What the sticky cookie says; absent if the pool is not sticky.
-    pub(super) cookie: Option<String>,
-}
-
-/// A member of a pool.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Backend {
-    pub(super) address: String,
-    pub(super) id: String,
-    pub(super) weight: u32,
-    /// Of the weights of all.
-    pub(super) share: f64,
+    pub answer: String,
 }
 
 /// What becomes of one route.
-#[derive(Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) route: String,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Line {
+    /// Its name.
+    pub route: String,
     /// Its place in the configuration, from 1.
-    pub(super) position: usize,
-    pub(super) takes: String,
+    pub position: usize,
+    /// What it takes.
+    pub takes: String,
     /// `takes`, `outranked` or `misses`.
-    pub(super) verdict: &'static str,
-    pub(super) reason: Option<String>,
+    pub verdict: String,
+    /// Why, if it does not take it.
+    pub reason: Option<String>,
 }
 
 impl Answer {
-    /// Asks. `all` keeps routes whose host or path does not fit.
-    pub(super) fn to(mut question: Question, plan: Plan, all: bool) -> Self {
-        let registry = Arc::new(Registry::new(1, 0));
-        let snapshot = Snapshot::assemble(Arc::new(plan), &registry, 1);
+    /// Asks. `now`: seconds since 1970.
+    pub fn to(mut question: Question, snapshot: &Snapshot, occasion: Occasion, now: u64) -> Self {
         let listener = Arc::clone(&snapshot.plan.listeners[question.listener]);
         let mut answer = Self::about(&question, &listener);
-        if let Err(refusal) = answer.admit(&mut question, &listener, &snapshot, all) {
+        answer.generation = (occasion == Occasion::Running).then_some(snapshot.generation);
+        if let Err(refusal) = answer.admit(&mut question, &listener, (snapshot, occasion, now)) {
             answer.refused = Some(refusal);
         }
         answer
     }
 
     /// Whether a route takes the request.
-    pub(super) fn is_taken(&self) -> bool {
+    pub fn is_taken(&self) -> bool {
         self.taken_by.is_some() || self.answered_by.is_some()
     }
 
@@ -141,6 +144,7 @@ impl Answer {
         let nets = &listener.trusted_proxies;
         let trusted = peer.is_none_or(|peer| forwarded::is_trusted(peer, nets));
         Self {
+            generation: None,
             request: Request {
                 method: lossy(head.method_bytes()),
                 host: String::new(),
@@ -175,8 +179,7 @@ impl Answer {
         &mut self,
         question: &mut Question,
         listener: &plan::Listener,
-        snapshot: &Snapshot,
-        all: bool,
+        asking: (&Snapshot, Occasion, u64),
     ) -> Result<(), Refusal> {
         let head = &mut question.head;
         if head.method() == Method::Connect {
@@ -204,10 +207,15 @@ impl Answer {
         };
         self.request.seen_as = lossy(path);
         self.request.query = lossy(asked.query());
-        self.judge(snapshot, &asked, all)
+        self.judge(asking, &asked, question.all)
     }
 
-    fn judge(&mut self, snapshot: &Snapshot, asked: &Asked<'_>, all: bool) -> Result<(), Refusal> {
+    fn judge(
+        &mut self,
+        (snapshot, occasion, now): (&Snapshot, Occasion, u64),
+        asked: &Asked<'_>,
+        all: bool,
+    ) -> Result<(), Refusal> {
         let routes = &snapshot.plan.routes;
         let matchers = routes
             .iter()
@@ -237,7 +245,12 @@ impl Answer {
         match route.pool() {
             Some(pool) => {
                 let pool = &snapshot.pools[pool];
-                self.taken_by = Some(taker(route, pool, asked, self.request.https));
+                self.taken_by = Some(pool::taker(
+                    route,
+                    pool,
+                    asked,
+                    (self.request.https, occasion, now),
+                ));
             }
             None => {
                 self.answered_by = Some(Own {
@@ -254,70 +267,9 @@ impl Refusal {
     fn new(cause: Cause, why: impl ToString) -> Self {
         Self {
             status: status(cause).as_u16(),
-            code: cause.as_str(),
+            code: cause.as_str().to_owned(),
             why: why.to_string(),
         }
-    }
-}
-
-/// Who answers, as far as it does not depend on the moment.
-fn taker(route: &Route, pool: &Pool, asked: &Asked<'_>, https: bool) -> Taker {
-    let total = pool.members.total_weight().max(1);
-    let backend = |slot| {
-        let member = pool.members.get(slot);
-        Backend {
-            address: member.backend.key().address.to_string(),
-            id: member.id.to_string(),
-            weight: member.nominal,
-            share: f64::from(member.weight) / total as f64,
-        }
-    };
-    let ticket = pool.sticky.as_ref().map(|spec| {
-        let name = spec.cookie_name(https);
-        let value = cookie::find(asked.head, name);
-        (
-            name,
-            value.map(|value| ticket::open(spec, name, &pool.name, value, unix_seconds())),
-        )
-    });
-    let opened = ticket
-        .as_ref()
-        .and_then(|(_, ticket)| ticket.as_ref()?.ok());
-    let key = pool.strategy.needs().affinity;
-    let cx = PickContext {
-        affinity: key.and_then(|key| asked.client.map(|client| key.hash(client))),
-        pin: opened.map(|ticket| ticket.tag),
-        tried: &Tried::default(),
-        entropy: 0,
-    };
-    let bound = Sticky::bound(&pool.members, &cx);
-    let (known, by) = match bound {
-        Some(slot) => (Some(slot), Some("sticky-cookie")),
-        None if cx.affinity.is_some() => (
-            pool.strategy.pick(&pool.members, &cx),
-            Some("client-address"),
-        ),
-        None => (None, None),
-    };
-    Taker {
-        route: route.name.to_string(),
-        pool: pool.name.to_string(),
-        strategy: pool.strategy.name(),
-        backend: known.map(backend),
-        by: known.and(by),
-        share: pool
-            .members
-            .eligible()
-            .iter()
-            .copied()
-            .map(backend)
-            .collect(),
-        cookie: ticket.map(|(name, ticket)| match ticket {
-            None => format!("the request has no cookie {name}: the answer gives one"),
-            Some(Err(error)) => format!("the cookie {name} binds nothing: {error}"),
-            Some(Ok(_)) if bound.is_some() => format!("the cookie {name} names the backend"),
-            Some(Ok(_)) => format!("the cookie {name} names a backend that cannot be used"),
-        }),
     }
 }
 
@@ -332,7 +284,7 @@ fn line(explained: &Explained<'_>, routes: &[Route]) -> Line {
         route: routes[at].name.to_string(),
         position: at + 1,
         takes: takes_text(&routes[at]),
-        verdict,
+        verdict: verdict.to_owned(),
         reason,
     }
 }
