@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use super::budgets;
 use super::leaving::{self, Leaver};
 use super::names::Names;
 use super::outliers::{Outliers, until};
@@ -160,6 +161,7 @@ fn run(setup: Setup) -> std::io::Result<()> {
             () = probes => {}
             () = outliers => {}
             () = paces => {}
+            () = budgets::run(&setup) => {}
             () = names => {}
             () = leaving::run(&setup) => {}
             () = control.stopped.notified() => {}

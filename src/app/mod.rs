@@ -12,12 +12,13 @@
 //!
 //! In reading order: [`start`] (threads, sockets, the first generation), [`worker`] (what one worker runs),
 //! [`entrance`] (from an accepted socket to a guest), [`control`] (standings that change between two configurations, with [`outliers`] and [`ramps`], take
-//! effect; [`leaving`] sees off backends that are removed), `paces` (what follows from how long backends take), `probes` and
+//! effect; [`leaving`] sees off backends that are removed), `paces` (what follows from how long backends take), `budgets` (what retries may spend), `probes` and
 //! [`agenda`] (checks of backends), `names` (addresses that come and go),
 //! [`reload`] (the next generation), [`govern`] (who has it made, and when it is taken back) with `history` and `traffic`, [`watch`] (certificates that change), [`signals`] (what the operator's signals mean), [`upgrade`] (another program in place of this one), `notify` (what the
 //! service manager is told), [`drain`] (the end).
 
 pub mod agenda;
+mod budgets;
 pub mod control;
 pub mod drain;
 mod entrance;

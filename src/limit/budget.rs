@@ -1,24 +1,50 @@
-//! The budget of a pool's retries: so many at once as a share of the requests in flight, and a few in any case.
+//! The budget of a pool's retries: a share of what is sent, and a few at once in any case.
 //!
-//! Where much fails, retries are what turns a fault into an outage: each request becomes two. Bounded by a share of
-//! what is in flight, as Envoy does it, they never add more than that share to the load; and since nothing is saved up,
-//! there is no burst after a quiet time and nothing to wind with a clock. The few in any case are for pools with so
-//! little traffic that a share of it is less than one.
+//! Where much fails, retries are what turns a fault into an outage: each request becomes two. Two bounds, of which either
+//! lets a retry through:
 //!
-//! Shared by all workers, and kept over reloads: one number, which is touched only when there is a retry.
+//! - *At once*: no more retries under way than their share of the requests in flight, as Envoy does it, and [`Budget::LEAST`]
+//!   for pools with so little traffic that a share of it is less than one. It needs no clock and no history, and alone it is
+//!   wrong for one bad backend among well ones: what has timed out there comes back in bunches, and a bunch is more
+//!   than a share of the few requests that well backends have in flight at one moment.
+//! - *Lately*: no more retries within [`Window::SECONDS`] than their share of the attempts of as many seconds before, as
+//!   Finagle and Linkerd do it, and within one second no more than twice the share of an average one. So one bad backend of
+//!   four, whose requests are a fifth of all attempts once each has been retried, never exhausts a budget of 20 %; and where
+//!   all backends fail, what was saved up in better times is spent over seconds and not in a moment.
+//!
+//! Both count the same retries, so that as long as a fault lasts they allow together little more than the greater of them
+//! does, and not their sum. Second attempts beside one that takes long (hedges) are no answer to a failure, and
+//! have the first bound only.
+//!
+//! Shared by all workers, and kept over reloads: three numbers, which are touched only when there is a retry. How much was
+//! sent is told once a second by whoever holds the [`Window`], from figures that the workers keep anyway.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Retries of one pool that are under way.
+/// Retries of one pool.
 #[derive(Debug, Default)]
 pub struct Budget {
     active: AtomicU32,
+    /// Retries that may be begun before the window is turned again, however many are under way.
+    spare: AtomicU32,
+    /// Retries that were begun, ever; wraps.
+    begun: AtomicU32,
 }
 
 /// One retry under way. Dropping it ends it.
 #[derive(Debug)]
 #[must_use = "dropping it gives the retry's place away"]
 pub struct Permit<'b>(&'b Budget);
+
+/// What a pool has sent in the last seconds: what its budget may spend in the next one.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Attempts and retries among them, of each second; the oldest first.
+    seconds: VecDeque<(u64, u64)>,
+    /// All attempts and retries ever, as of the last turn; none before the first.
+    last: Option<(u64, u32)>,
+}
 
 impl Budget {
     /// Retries at once that are allowed whatever the share, unless it is nothing.
@@ -34,8 +60,24 @@ impl Budget {
         u32::try_from(share).unwrap_or(u32::MAX).max(Self::LEAST)
     }
 
-    /// A place for one more retry, if there is one.
+    /// A place for one more retry after a failure, if there is one.
     pub fn permit(&self, percent: u8, in_flight: u32) -> Option<Permit<'_>> {
+        if percent == 0 {
+            return None;
+        }
+        // What is spare goes first: what either bound lets through counts against both.
+        let permit = if self.take_spare() {
+            self.active.fetch_add(1, Relaxed);
+            Permit(self)
+        } else {
+            self.permit_beside(percent, in_flight)?
+        };
+        self.begun.fetch_add(1, Relaxed);
+        Some(permit)
+    }
+
+    /// A place for one attempt beside another one, if there is one at this moment.
+    pub fn permit_beside(&self, percent: u8, in_flight: u32) -> Option<Permit<'_>> {
         let most = Self::most(percent, in_flight);
         let one_more = |active| (active < most).then_some(active + 1);
         let granted = self.active.fetch_update(Relaxed, Relaxed, one_more);
@@ -46,6 +88,22 @@ impl Budget {
     pub fn active(&self) -> u32 {
         self.active.load(Relaxed)
     }
+
+    fn take_spare(&self) -> bool {
+        let one_less = |spare: u32| spare.checked_sub(1);
+        let taken = self.spare.fetch_update(Relaxed, Relaxed, one_less);
+        taken.is_ok()
+    }
+}
+
+impl Permit<'_> {
+    /// Notes that its holder retries once more, in the same place: who has one is not stopped half-way, and what that takes
+    /// is not there for others.
+    pub fn renew(&self) {
+        // Where nothing is spare the next second pays.
+        let _ = self.0.take_spare();
+        self.0.begun.fetch_add(1, Relaxed);
+    }
 }
 
 impl Drop for Permit<'_> {
@@ -55,10 +113,50 @@ impl Drop for Permit<'_> {
     }
 }
 
+impl Window {
+    /// How far it reaches back.
+    pub const SECONDS: usize = 10;
+
+    /// Ends a second: `attempts` were made of the pool so far, ever, retries among them. Says what the budget may spend in
+    /// the next one. To be called about once a second by one thread, always with the same budget.
+    pub fn turn(&mut self, budget: &Budget, percent: u8, attempts: u64) {
+        let begun = budget.begun.load(Relaxed);
+        let Some((attempts_before, begun_before)) = self.last.replace((attempts, begun)) else {
+            return;
+        };
+        // A pool that has lost a backend has lost its figures too.
+        let sent = attempts.saturating_sub(attempts_before);
+        let retried = u64::from(begun.wrapping_sub(begun_before));
+        if self.seconds.len() == Self::SECONDS {
+            self.seconds.pop_front();
+        }
+        self.seconds.push_back((sent, retried));
+        budget.spare.store(self.spare(percent), Relaxed);
+    }
+
+    fn spare(&self, percent: u8) -> u32 {
+        let length = self.seconds.len();
+        let sent: u64 = self.seconds.iter().map(|(sent, _)| sent).sum();
+        let share = sent.saturating_mul(percent.into()) / 100;
+        // Who needs just the share needs a little more: no two seconds are alike.
+        let share = share + share / SLACK;
+        // With the second to come they are as many as those of the share.
+        let passed = usize::from(length == Self::SECONDS);
+        let retried: u64 = self.seconds.iter().skip(passed).map(|(_, it)| it).sum();
+        let in_a_second = share.saturating_mul(2) / (length.max(1) as u64);
+        let spare = share.saturating_sub(retried).min(in_a_second);
+        u32::try_from(spare).unwrap_or(u32::MAX)
+    }
+}
+
+/// Of what is allowed lately, so large a part is allowed besides.
+const SLACK: u64 = 16;
+
+#[cfg(test)]
+mod faults;
+
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;

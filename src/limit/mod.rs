@@ -14,6 +14,6 @@ pub mod budget;
 pub mod delay;
 pub mod queue;
 
-pub use budget::{Budget, Permit};
+pub use budget::{Budget, Permit, Window};
 pub use delay::Delay;
 pub use queue::{Door, Full, Place, Ticket};

@@ -109,7 +109,7 @@ pub struct Limits {
 pub struct Retry {
     /// Attempts that may reach a backend, the first included.
     pub attempts: u32,
-    /// Retries at once, in per cent of the requests in flight.
+    /// Retries, in per cent of what is sent; see `limit::budget`.
     pub budget: u8,
     /// After which failures.
     pub on: RetryOn,

@@ -150,7 +150,7 @@ impl<'p> Course<'p> {
         let had = self.permit.is_some();
         if !had {
             let in_flight = self.pool.in_flight();
-            self.permit = self.pool.budget.permit(retry.budget, in_flight);
+            self.permit = self.pool.budget.permit_beside(retry.budget, in_flight);
         }
         if self.permit.is_none() {
             return Err(HedgeOutcome::Budget);
@@ -216,7 +216,9 @@ impl<'p> Course<'p> {
             self.denied = (retry.attempts > 1).then_some(RetryOutcome::NoneLeft);
             return None;
         }
-        if self.permit.is_none() {
+        if let Some(permit) = &self.permit {
+            permit.renew();
+        } else {
             let in_flight = self.pool.in_flight();
             self.permit = self.pool.budget.permit(retry.budget, in_flight);
         }

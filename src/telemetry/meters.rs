@@ -217,6 +217,12 @@ impl BackendMeters {
         total
     }
 
+    /// Attempts that were begun, by all workers, as of about now.
+    pub fn attempts(&self) -> u64 {
+        let of_one = |cells: &BackendCells| -> u64 { cells.picks.iter().map(Counter::get).sum() };
+        self.workers.iter().map(of_one).sum()
+    }
+
     /// WebSockets and other tunnels, of all workers.
     pub fn tunnels(&self) -> u32 {
         let sum: i64 = self.workers.iter().map(|cells| cells.tunnels.get()).sum();

@@ -18,7 +18,7 @@ pub(crate) const DRILLS: [Drill; 6] = [
     Drill {
         name: "hang",
         story: "One of four backends accepts and reads, and never answers, health checks neither; then it is well again.",
-        run: hang,
+        run: |kind, scale| fault(kind, scale, Mode::Hang, Setup::default()).map(|row| vec![row]),
     },
     Drill {
         name: "resets",
@@ -92,23 +92,6 @@ fn kill_9(kind: Kind, scale: Scale) -> Outcome<Vec<Row>> {
         .map(|row| vec![row])
 }
 
-/// Forecourt once more with the budget that it has by default, which is held to nothing: timeouts fire ten times a second, and a
-/// handful of retries at once is more than a fifth of what is in flight.
-fn hang(kind: Kind, scale: Scale) -> Outcome<Vec<Row>> {
-    let mut rows = vec![fault(kind, scale, Mode::Hang, Setup::default())?];
-    if kind == Kind::Forecourt && scale.full {
-        let setup = Setup {
-            budget: true,
-            ..Setup::default()
-        };
-        let mut row = fault(kind, scale, Mode::Hang, setup)?;
-        row.when = "with the default `retry.budget`";
-        row.promises.clear();
-        rows.push(row);
-    }
-    Ok(rows)
-}
-
 fn fault(kind: Kind, scale: Scale, mode: Mode, setup: Setup) -> Outcome<Row> {
     let mut scene = Scene::open(kind, Mode::Normal, setup)?;
     let load = scene.load(Schedule::evenly(scale.rate));
@@ -143,7 +126,11 @@ fn fault(kind: Kind, scale: Scale, mode: Mode, setup: Setup) -> Outcome<Row> {
     }
     row = match (mode, late) {
         (Mode::Slow(_), _) => row.all_answered(),
-        (Mode::Hang, Some(late)) => row.none("no POST fails once it is out", late),
+        (Mode::Hang, Some(late)) => row.none("no POST fails once it is out", late).promise(
+            "no retry is beyond the budget",
+            denied == 0.0,
+            denied.to_string(),
+        ),
         _ => row,
     };
     row.safe(&scene.fleet)

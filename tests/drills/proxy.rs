@@ -81,8 +81,6 @@ pub(crate) struct Setup {
     pub(crate) places: Option<u32>,
     /// Whether nginx goes into the background: only then does it replace its program.
     pub(crate) daemon: bool,
-    /// Whether forecourt's retries have the budget that they have by default, in place of none, as the others have none.
-    pub(crate) budget: bool,
 }
 
 /// A proxy that runs.
@@ -498,7 +496,6 @@ impl Settings<'_> {
             .replace("@PORT@", &self.address.port().to_string())
             .replace("@GENERATION@", &self.generation.to_string())
             .replace("@DAEMON@", if self.setup.daemon { "on" } else { "off" })
-            .replace("@BUDGET@", if self.setup.budget { "20%" } else { "100%" })
             .replace("@LIMITS@", self.limits);
         for (at, address) in self.backends.iter().enumerate() {
             let down = if self.down == Some(at) { "down" } else { "" };

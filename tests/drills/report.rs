@@ -53,7 +53,7 @@ Settings (`tests/drills/conf`), as far as each can: two workers or threads; heal
 fail and in after two that succeed, slow start of 2 s (HAProxy, forecourt; nginx has neither in its free edition, and takes a backend out \
 for 5 s after three failures); 1 s to connect and 1 s to an answer, up to three attempts, on another backend, also after 500 \
 (forecourt: `retry.on`, `per_try_timeout`; nginx: `proxy_next_upstream`; HAProxy: `retry-on`, `redispatch`), POSTs never once they have been \
-sent; connections to backends are kept. Forecourt's `retry.budget` is 100 %, as the others have none.";
+sent; connections to backends are kept. Forecourt's `retry.budget` is that of its default, 20 %; the others have none.";
 
 /// One drill's part.
 pub(crate) fn section(drill: &Drill, runs: &[Run]) -> String {

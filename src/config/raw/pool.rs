@@ -193,7 +193,7 @@ pub(crate) const TUNNEL_TIMEOUT: Duration = Duration::from_secs(3600);
 pub(crate) const RETRY_ATTEMPTS: u32 = 2;
 /// As many as a request can remember to have tried.
 pub(crate) const RETRY_ATTEMPTS_MOST: i64 = 15;
-/// Envoy's, and linkerd's: enough for one of five backends to fail, too little to make an outage of it.
+/// Envoy's, and linkerd's: enough for one of four backends to fail, too little to make an outage of it.
 pub(crate) const RETRY_BUDGET: u8 = 20;
 /// A mebibyte for each request in flight is more than anybody should hold.
 pub(crate) const REPLAY_BUFFER_MOST: u64 = 1 << 20;
