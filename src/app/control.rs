@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::budgets;
 use super::leaving::{self, Leaver};
 use super::names::Names;
-use super::outliers::{Outliers, until};
+use super::outliers::{Outliers, Records, until};
 use super::paces::Paces;
 use super::probes::Probes;
 use super::ramps::Ramps;
@@ -42,6 +42,8 @@ pub(super) struct Control {
     stopped: Notify,
     /// Backends that have been removed and nobody has seen to yet.
     pub(super) leavers: Mutex<Vec<Leaver>>,
+    /// Ejections that are not forgiven: at first those of the process before, then as of the last look.
+    records: Mutex<Records>,
 }
 
 /// What the thread works with.
@@ -58,6 +60,19 @@ pub(super) struct Setup {
 }
 
 impl Control {
+    /// That of a process which begins with these ejections.
+    pub(super) fn knowing(records: Records) -> Self {
+        Self {
+            records: Mutex::new(records),
+            ..Self::default()
+        }
+    }
+
+    /// Ejections that are not forgiven.
+    pub(super) fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says that there is a new configuration.
     pub(super) fn reloaded(&self) {
         // Each has one who waits for it; slow start looks at whatever changes.

@@ -28,6 +28,9 @@ pub struct Outliers {
     intervals: HashMap<Arc<str>, Instant, RandomState>,
 }
 
+/// What is remembered of backends with ejections that are not forgiven.
+pub(super) type Records = HashMap<BackendKey, Record, RandomState>;
+
 /// What is held of a backend.
 struct Held {
     backend: Arc<Backend>,
@@ -49,8 +52,10 @@ impl Outliers {
 
     /// Ejects and readmits for ever.
     pub(super) async fn run(mut self, control: Arc<Control>) {
-        self.adopt(Instant::now());
+        let records = std::mem::take(&mut *control.records());
+        self.adopt_with(&records, Instant::now());
         loop {
+            self.tell(&control);
             let next = self.next();
             tokio::select! {
                 () = control.suspicion() => {}
@@ -77,6 +82,14 @@ impl Outliers {
         }
     }
 
+    /// Leaves what is remembered where it can be had for a process that takes over.
+    fn tell(&self, control: &Control) {
+        let held = self.backends.iter();
+        let held = held.filter(|(_, held)| held.record.times() > 0);
+        let records: Records = held.map(|(key, held)| (key.clone(), held.record)).collect();
+        *control.records() = records;
+    }
+
     /// When to look next, if nobody is suspected before.
     pub fn next(&self) -> Option<Instant> {
         let ends = self
@@ -88,6 +101,11 @@ impl Outliers {
 
     /// Takes on the backends of the configuration of now, and lets those go that it does not have looked after.
     pub fn adopt(&mut self, now: Instant) {
+        self.adopt_with(&Records::default(), now);
+    }
+
+    /// The same, with what was remembered of some of them before.
+    fn adopt_with(&mut self, records: &Records, now: Instant) {
         let snapshot = self.snapshots.load();
         let mut before = std::mem::take(&mut self.backends);
         let intervals = std::mem::take(&mut self.intervals);
@@ -103,7 +121,10 @@ impl Outliers {
                 let known = known.filter(|known| Arc::ptr_eq(&known.backend, &member.backend));
                 let held = known.unwrap_or_else(|| Held {
                     backend: Arc::clone(&member.backend),
-                    record: Record::default(),
+                    record: records
+                        .get(member.backend.key())
+                        .copied()
+                        .unwrap_or_default(),
                     seen: counted(&member.backend),
                 });
                 // What nobody remembers would never end.

@@ -1,5 +1,6 @@
 //! What the operator's signals mean.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +28,7 @@ enum Why {
     /// Somebody wants it to.
     Told,
     /// Another one serves in its place.
-    Replaced,
+    Replaced(Successor),
 }
 
 impl Signals {
@@ -46,13 +47,14 @@ impl Signals {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration's `source` again; those that come
-    /// during a reload make one more; the admin API's orders are done in between. SIGUSR2 has the program at our path take over; when it has, this one drains. A second SIGTERM ends
-    /// at once.
+    /// during a reload make one more; the admin API's orders are done in between. SIGUSR2 has the program at our path take
+    /// over; when it has, this one drains, and passes SIGHUP on: who sends it may know our process and not the new one. A
+    /// second SIGTERM ends at once.
     pub async fn govern(mut self, running: Running, source: Source) {
         notify::ready();
         let (running, why) = self.serve(running, source).await;
         let shutdown = running.plan().server.shutdown;
-        let hurried = match why {
+        let hurried = match &why {
             Why::Told => {
                 notify::stopping();
                 tracing::info!(delay = ?shutdown.delay, deadline = ?shutdown.deadline, "ending");
@@ -60,16 +62,22 @@ impl Signals {
                 self.delay(&running, shutdown.delay).await
             }
             // Who sends traffic need notice nothing.
-            Why::Replaced => false,
+            Why::Replaced(_) => false,
         };
         let deadline = if hurried {
             Duration::ZERO
         } else {
             shutdown.deadline
         };
-        let drained = running
-            .drain(deadline, ended(&mut self.terminate, &mut self.interrupt))
-            .await;
+        let successor = match &why {
+            Why::Told => None,
+            Why::Replaced(successor) => Some(successor),
+        };
+        let hurry = ended(&mut self.terminate, &mut self.interrupt);
+        let drained = tokio::select! {
+            drained = running.drain(deadline, hurry) => drained,
+            never = pass_on(&mut self.hangup, &mut self.upgrade, successor) => match never {},
+        };
         if drained.cut > 0 {
             tracing::warn!(
                 connections = drained.cut,
@@ -119,9 +127,10 @@ impl Signals {
                             if came(&mut self.hangup).await {
                                 successor.reload();
                             }
+                            let left = successor.left.clone();
                             let running = governor.running;
-                            let running = aside(running, move |running| running.hand_over(&successor)).await;
-                            return (running, Why::Replaced);
+                            let running = aside(running, move |running| running.hand_over(&left)).await;
+                            return (running, Why::Replaced(successor));
                         }
                         Err(error) => refuse_upgrade(&error),
                     }
@@ -173,6 +182,23 @@ async fn result_of(upgrade: Option<&mut Upgrade>) -> Result<Successor, UpgradeEr
     match upgrade {
         Some(upgrade) => upgrade.result().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Has the process that serves now do what this one is asked for while it drains.
+async fn pass_on(
+    hangup: &mut Signal,
+    upgrade: &mut Signal,
+    successor: Option<&Successor>,
+) -> Infallible {
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match successor {
+                Some(successor) => successor.reload(),
+                None => tracing::warn!("ending: the configuration is not read again"),
+            },
+            _ = upgrade.recv() => tracing::warn!("ending: no other program is started"),
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc;
 
 use super::control::{self, Control};
+use super::outliers;
 use super::upgrade::predecessor::{Beginning, Predecessor};
-use super::upgrade::state::State;
+use super::upgrade::state::{Recalled, State};
 use super::worker::{self, Command, Post, Setup};
 use crate::admin::{self, AdminError, Instance};
 use crate::discovery::LastGood;
@@ -50,6 +51,7 @@ pub struct Running {
     pub(super) ending: Arc<AtomicUsize>,
     pub(super) admin: Option<admin::Running>,
     pub(super) control: Arc<Control>,
+    pub(super) tls: TlsShared,
 }
 
 /// An address that is listened on.
@@ -125,9 +127,10 @@ impl Forecourt {
         let access_plan = &plan.log.access;
         let access = AccessControl::start(access_plan.target.clone(), access_plan.format)
             .map_err(StartError::AccessLog)?;
-        let tls = TlsShared::new()?;
+        let tls = TlsShared::new(state.ticket_keys())?;
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
-        let snapshots = Arc::new(Snapshots::new(first_of(&plan, &registry, &state)));
+        let (first, records) = first_of(&plan, &registry, &state);
+        let snapshots = Arc::new(Snapshots::new(first));
         let bound = bind_all(&plan.listeners, count, &mut given)?;
         let recent = Recent::new(count, plan.log.recent);
         let told = (facade, Arc::clone(&recent));
@@ -155,10 +158,11 @@ impl Forecourt {
             plan,
             registry,
             snapshots,
-            control: Arc::default(),
+            control: Arc::new(Control::knowing(records)),
+            tls,
         };
         running.start_control(&descriptors, last_good)?;
-        running.start_workers(receivers, (shares.idle / count, descriptors), &tls)?;
+        running.start_workers(receivers, (shares.idle / count, descriptors))?;
         // Whoever sees a listener sees the generation that it serves.
         running.note_generation();
         // Addresses are bound: whoever connects from now on is served, and nobody reads of a listener before that.
@@ -176,11 +180,15 @@ impl Forecourt {
 }
 
 /// The first generation of this process, in which backends stand as the process before knew them.
-fn first_of(plan: &Arc<Plan>, registry: &Arc<Registry>, state: &State) -> Snapshot {
-    let recalled = state.recall(plan, registry);
+fn first_of(
+    plan: &Arc<Plan>,
+    registry: &Arc<Registry>,
+    state: &State,
+) -> (Snapshot, outliers::Records) {
+    let Recalled { backends, records } = state.recall(plan, registry);
     let first = Snapshot::assemble(Arc::clone(plan), registry, state.generation + 1);
-    drop(recalled);
-    first
+    drop(backends);
+    (first, records)
 }
 
 /// The same, with the token and what the log keeps; not ready before it knows its backends if a pool wants that.
@@ -257,7 +265,6 @@ impl Running {
         &mut self,
         receivers: Vec<mpsc::Receiver<Command>>,
         (most_idle, descriptors): (usize, Arc<Descriptors>),
-        tls: &TlsShared,
     ) -> Result<(), StartError> {
         for (index, commands) in receivers.into_iter().enumerate() {
             let Some(access) = &self.access else {
@@ -271,7 +278,7 @@ impl Running {
                 budget: Arc::clone(&self.budget),
                 most_idle,
                 descriptors: Arc::clone(&descriptors),
-                tls: tls.clone(),
+                tls: self.tls.clone(),
                 workers: self.workers.clone(),
                 commands,
             };

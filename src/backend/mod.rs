@@ -153,6 +153,11 @@ impl Backend {
         self.ejections[cause.index()].add(1);
     }
 
+    /// Has it ejected as it was in the process before, which has counted that.
+    pub fn stay_ejected(&self, cause: Ejection) {
+        self.live.set_ejection(Some(cause));
+    }
+
     /// Ends an ejection. The pool's members must be rebuilt for it to take effect on picks.
     pub fn readmit(&self) {
         self.live.note_success();

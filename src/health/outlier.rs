@@ -92,6 +92,15 @@ impl Record {
         time
     }
 
+    /// A record as another process had it: ejections that are not forgiven, and what is left of the last one.
+    pub fn resume(times: u32, left: Option<Duration>, now: Instant) -> Self {
+        Self {
+            times,
+            until: left.and_then(|left| now.checked_add(left)),
+            since: Some(now),
+        }
+    }
+
     /// When it is back, if it is ejected.
     pub fn until(&self) -> Option<Instant> {
         self.until

@@ -7,7 +7,8 @@
 //! opened), [`budget`] (how many
 //! connections the process can hold, and who holds fewest), [`accept`] (a worker's accept loop),
 //! [`proxy_protocol`] (who the client is, if a balancer before this one says so), [`clients`] (how many
-//! connections each client has), [`tls`] (handshakes), [`certificates`] (which one a client gets),
+//! connections each client has), [`tls`] (handshakes), [`tickets`] (sessions that are resumed),
+//! [`certificates`] (which one a client gets),
 //! [`client_certificate`] (what a backend is told of the client's own). QUIC has its place here.
 //!
 //! Deliberately absent: HTTP, and what is done with a connection.
@@ -20,6 +21,7 @@ pub mod client_certificate;
 pub mod clients;
 pub mod handoff;
 pub mod proxy_protocol;
+pub mod tickets;
 pub mod tls;
 
 pub use accept::{Accepted, Listening};

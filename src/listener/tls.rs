@@ -1,7 +1,7 @@
 //! TLS towards clients: settings become a rustls configuration, a socket becomes a stream.
 //!
 //! The provider is always named, so that no dependency can switch another one on. Session tickets are
-//! sealed by one ticketer for the whole process: a client that comes back to another worker resumes, also
+//! sealed by one set of keys for the whole process and the next one ([`super::tickets`]): a client that comes back to another worker resumes, also
 //! after its certificate was renewed, for that is replaced inside the configuration
 //! (see [`super::certificates`]). Where client certificates are asked for there are no tickets: a session that
 //! is resumed would not show its certificate again, and one that has expired meanwhile would go on.
@@ -17,9 +17,7 @@ use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{
-    NoServerSessionStorage, ProducesTickets, VerifierBuilderError, WebPkiClientVerifier,
-};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, PeerIncompatible, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,6 +27,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream, server};
 
 use super::certificates::{Certificates, Names};
 use super::client_certificate::ClientCertificate;
+use super::tickets::{TicketKey, Tickets};
 use crate::plan::Listener;
 use crate::plan::tls::{ClientCertificates, ClientMode, TlsVersion};
 use crate::telemetry::TlsResult;
@@ -37,12 +36,15 @@ use crate::worker::{Stream, Timer};
 /// What all TLS listeners of a process share.
 #[derive(Clone)]
 pub struct TlsShared {
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
 }
 
 /// Why a TLS listener cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// The system gives no random bytes.
+    #[error("there are no random bytes to be had")]
+    NoRandomBytes,
     /// No certificate is configured.
     #[error("no certificate")]
     NoCertificate,
@@ -71,14 +73,20 @@ pub struct Session {
 }
 
 impl TlsShared {
-    /// Makes the keys that seal session tickets.
+    /// Seals session tickets with the keys of the process before, if there was one.
     ///
     /// # Errors
     /// When there are no random bytes to be had.
-    pub fn new() -> Result<Self, TlsError> {
+    pub fn new(known: &[TicketKey]) -> Result<Self, TlsError> {
+        let tickets = Tickets::new(known).ok_or(TlsError::NoRandomBytes)?;
         Ok(Self {
-            tickets: aws_lc_rs::Ticketer::new()?,
+            tickets: Arc::new(tickets),
         })
+    }
+
+    /// The keys that seal session tickets, for the process after this one.
+    pub fn ticket_keys(&self) -> Vec<TicketKey> {
+        self.tickets.keys()
     }
 
     /// What does handshakes for a listener; `None` if it has no TLS.
@@ -110,7 +118,7 @@ impl TlsShared {
         }
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if tls.client.is_none() {
-            config.ticketer = Arc::clone(&self.tickets);
+            config.ticketer = Arc::clone(&self.tickets) as _;
         }
         // Each ticket is a sealing and 100 bytes; one is enough to come back with.
         config.send_tls13_tickets = usize::from(tls.client.is_none());

@@ -53,6 +53,14 @@ impl Beginning {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         stream.set_read_timeout(Some(PATIENCE))?;
         let offer: Offer = receive(&stream)?;
+        if offer.state.version > State::VERSION {
+            // The operator goes back, and may have to know why something was forgotten.
+            tracing::info!(
+                theirs = offer.state.version,
+                ours = State::VERSION,
+                "the process before is a newer one: what only it knows is forgotten"
+            );
+        }
         let mut fds = receive_fds(&stream, offer.labels.len() + 1)?.into_iter();
         let stderr = fds.next().ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Self {

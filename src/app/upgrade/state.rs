@@ -1,32 +1,52 @@
 //! What a process knows and its successor must not forget.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::app::outliers::Records;
 use crate::backend::steering::WEIGHT_MOST;
-use crate::backend::{Backend, BackendKey, Health, OperatorWord, SteeredWeight};
+use crate::backend::{Backend, BackendKey, Ejection, Health, OperatorWord, SteeredWeight};
 use crate::config::{Secret, question};
 use crate::discovery::LastGood;
+use crate::health::outlier::{Crowd, Record};
+use crate::listener::tickets::TicketKey;
 use crate::plan::names::Found;
 use crate::plan::{Plan, Pool};
 use crate::snapshot::{Registry, Snapshot};
 
 /// Live state that goes from one process to the next.
+///
+/// The two may be of different versions: what is not known is passed over, what is missing is as at a start. A field keeps its
+/// meaning for ever; [`State::VERSION`] is for the log, and for whoever has to tell apart one day what this cannot.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
+    /// [`State::VERSION`] of the process that has written it; 0 if that said none.
+    pub version: u32,
     /// Number of the last configuration.
     pub generation: u64,
     /// The secret of sticky pools that have none of their own, in base64.
     sticky: Option<String>,
     backends: Vec<Known>,
     names: Vec<KnownName>,
+    /// The keys that seal session tickets of TLS, the newest first.
+    tickets: Vec<TicketKey>,
+}
+
+/// Backends that stand as they did.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Recalled {
+    /// They are forgotten again when nobody holds them, so they are to be held until a snapshot does.
+    pub(in crate::app) backends: Vec<Arc<Backend>>,
+    /// Their ejections that are not forgiven.
+    pub(in crate::app) records: Records,
 }
 
 /// What a name of backends has given.
@@ -50,9 +70,16 @@ struct Known {
     operator: String,
     /// A weight set at run time, and what the configuration said then.
     weight: Option<(u32, u32)>,
+    /// For what requests found it is ejected, and for how many milliseconds more.
+    ejection: Option<(String, u64)>,
+    /// Ejections that are not forgiven.
+    ejections: u32,
 }
 
 impl State {
+    /// The number of this form, one more with each that adds something.
+    pub const VERSION: u32 = 2;
+
     /// What is known now.
     pub(in crate::app) fn of(snapshot: &Snapshot, secret: Option<&Secret>) -> Self {
         let members = snapshot.pools.iter().flat_map(|pool| pool.members.all());
@@ -60,11 +87,44 @@ impl State {
         let backends = members.map(|member| &member.backend);
         let backends = backends.filter(|backend| seen.insert(backend.key()));
         Self {
+            version: Self::VERSION,
             generation: snapshot.generation,
             sticky: secret.map(|secret| STANDARD.encode(secret.bytes())),
             backends: backends.map(|backend| Known::of(backend)).collect(),
             names: snapshot.plan.pools.iter().flat_map(KnownName::of).collect(),
+            tickets: Vec::new(),
         }
+    }
+
+    /// The same, with what is remembered of ejections.
+    pub(in crate::app) fn with_ejections(mut self, records: &Records, now: Instant) -> Self {
+        let told = records.iter().map(|(key, record)| {
+            let left = record.until().map(|it| it.saturating_duration_since(now));
+            let left = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            let key = (key.pool.to_string(), key.address.to_string());
+            (key, (record.times(), left))
+        });
+        let mut told: HashMap<(String, String), (u32, Option<u64>), RandomState> = told.collect();
+        for known in &mut self.backends {
+            let key = (known.pool.clone(), known.address.clone());
+            let (times, left) = told.remove(&key).unwrap_or_default();
+            known.ejections = times;
+            // It may have been readmitted since, or be on its way out.
+            let cause = known.ejection.take().map(|(cause, _)| cause);
+            known.ejection = cause.zip(left);
+        }
+        self
+    }
+
+    /// The same, with the keys that seal session tickets.
+    pub(in crate::app) fn with_tickets(self, tickets: Vec<TicketKey>) -> Self {
+        Self { tickets, ..self }
+    }
+
+    /// The keys that seal session tickets of TLS, the newest first.
+    #[must_use]
+    pub fn ticket_keys(&self) -> &[TicketKey] {
+        &self.tickets
     }
 
     /// The secret of sticky pools that have none of their own.
@@ -86,17 +146,23 @@ impl State {
         last_good
     }
 
-    /// Has the backends of a plan stand as they did. They are forgotten again when nobody holds what is returned, so it is to
-    /// be held until a snapshot of the plan does.
+    /// Has the backends of a plan stand as they did.
     #[must_use]
-    pub(in crate::app) fn recall(&self, plan: &Plan, registry: &Registry) -> Vec<Arc<Backend>> {
+    pub(in crate::app) fn recall(&self, plan: &Plan, registry: &Registry) -> Recalled {
         let known = self.backends.iter().map(|known| {
             let key = (known.pool.as_str(), known.address.as_str());
             (key, known)
         });
-        let known: std::collections::HashMap<_, _, RandomState> = known.collect();
-        let mut recalled = Vec::new();
+        let known: HashMap<_, _, RandomState> = known.collect();
+        let mut recalled = Recalled::default();
+        let now = Instant::now();
         for pool in &plan.pools {
+            let all = pool.backends.len();
+            let mut crowd = Crowd {
+                all,
+                ejected: 0,
+                ready: all,
+            };
             for backend in &pool.backends {
                 let address = backend.address.to_string();
                 let Some(known) = known.get(&(&*pool.name, address.as_str())) else {
@@ -109,7 +175,11 @@ impl State {
                 backend.set_health(known.health());
                 backend.set_operator(known.operator());
                 backend.steer_weight(known.weight());
-                recalled.push(backend);
+                let record = known.eject(&backend, pool, &mut crowd, now);
+                if record.times() > 0 && pool.outlier.is_on() {
+                    recalled.records.insert(backend.key().clone(), record);
+                }
+                recalled.backends.push(backend);
             }
         }
         recalled
@@ -170,7 +240,28 @@ impl Known {
             weight: backend
                 .steered_weight()
                 .map(|steered| (steered.weight, steered.configured)),
+            // For how long is added by whoever knows.
+            ejection: backend.ejection().map(|it| (it.as_str().to_owned(), 0)),
+            ejections: 0,
         }
+    }
+
+    /// Has it ejected as it was, if what is configured now allows that: whoever is ejected while nobody looks would be for
+    /// ever, and the last one that is well must not be.
+    fn eject(&self, backend: &Backend, pool: &Pool, crowd: &mut Crowd, now: Instant) -> Record {
+        let ejection = self.ejection.as_ref().and_then(|(word, left)| {
+            let cause = Ejection::ALL.into_iter().find(|it| it.as_str() == word)?;
+            Some((cause, Duration::from_millis(*left)))
+        });
+        let may = pool.outlier.is_on() && crowd.may_lose_one(&pool.outlier);
+        let ejection = ejection.filter(|_| may);
+        if let Some((cause, _)) = ejection {
+            backend.stay_ejected(cause);
+            crowd.ejected += 1;
+            crowd.ready -= 1;
+        }
+        let left = ejection.map(|(_, left)| left.min(pool.outlier.max_ejection));
+        Record::resume(self.ejections.max(u32::from(left.is_some())), left, now)
     }
 
     /// A word that is not known here is no reason to keep a backend out.
@@ -209,6 +300,7 @@ const READY: &str = "ready";
 mod tests {
     use super::*;
     use crate::config::{Options, load_text};
+    use crate::health::outlier::Policy;
     use crate::plan::names::NamePlan;
 
     fn plan(text: &str) -> Arc<Plan> {
@@ -252,12 +344,75 @@ mod tests {
         let recalled = read.recall(&plan, &new);
         let after = Snapshot::assemble(plan, &new, 8);
         drop(recalled);
+        assert_eq!(read.version, State::VERSION);
         assert_eq!(of(&after), of(&before));
         // They take effect at once, not only when health has its next say.
         let rebuilt = before.anew(&["shop".into()].into(), &old);
         let eligible = |snapshot: &Snapshot| snapshot.pools[0].members.eligible().to_vec();
         assert_eq!(eligible(&after), eligible(&rebuilt));
         assert_ne!(eligible(&after), eligible(&before));
+    }
+
+    /// Those of a pool of three of which the first two are out, as the next process takes them on by `plan`.
+    fn ejected(next: &Plan) -> Vec<(Option<Ejection>, Option<Record>)> {
+        let (old, new) = (Arc::new(Registry::new(1, 0)), Registry::new(1, 0));
+        let before = Snapshot::assemble(plan(SHOP), &old, 1);
+        let now = Instant::now();
+        let policy = Policy::default();
+        let mut records = Records::default();
+        for (member, cause) in before.pools[0].members.all().iter().zip(Ejection::ALL) {
+            let mut record = Record::default();
+            record.eject(now, &policy);
+            record.eject(now, &policy);
+            member.backend.eject(cause);
+            records.insert(member.backend.key().clone(), record);
+        }
+        let later = now + Duration::from_secs(20);
+        let state = State::of(&before, None).with_ejections(&records, later);
+        let text = serde_json::to_string(&state).unwrap();
+        let state: State = serde_json::from_str(&text).unwrap();
+        let recalled = state.recall(next, &new);
+        let backends = recalled.backends.iter();
+        let records = backends.map(|backend| {
+            let record = recalled.records.get(backend.key()).copied();
+            (backend.ejection(), record)
+        });
+        records.collect()
+    }
+
+    #[test]
+    fn ejections_go_on_with_what_is_left_of_them_and_are_doubled_still() {
+        let mut next = (*plan(SHOP)).clone();
+        next.pools[0].outlier.max_ejected = 100;
+        let before = Instant::now();
+        let of = ejected(&next);
+        let causes: Vec<_> = of.iter().map(|(cause, _)| *cause).collect();
+        let [first, second] = Ejection::ALL.map(Some);
+        assert_eq!(causes, [first, second, None]);
+        for (_, record) in &of[..2] {
+            let record = record.unwrap();
+            // Twice 30 seconds, of which 20 are over.
+            let left = record.until().unwrap() - before;
+            let forty = Duration::from_secs(40);
+            assert!(left >= forty && left < forty * 2, "{left:?}");
+            assert_eq!(record.times(), 2);
+        }
+        assert_eq!(of[2].1, None);
+    }
+
+    #[test]
+    fn nobody_is_ejected_whom_the_new_configuration_would_not_eject() {
+        // Half of three at most.
+        let of = ejected(&plan(SHOP));
+        assert!(of[0].0.is_some() && of[1].0.is_none());
+        let times: Vec<_> = of.iter().map(|(_, it)| it.map(|it| it.times())).collect();
+        assert_eq!(times, [Some(2), Some(2), None]);
+        let mut next = (*plan(SHOP)).clone();
+        next.pools[0].outlier.max_ejected = 0;
+        assert!(ejected(&next).iter().all(|it| *it == (None, None)));
+        let mut alone = (*plan(SHOP)).clone();
+        alone.pools[0].backends.truncate(1);
+        assert_eq!(ejected(&alone)[0].0, None, "it is the last one");
     }
 
     #[test]
@@ -294,6 +449,8 @@ mod tests {
         assert_eq!(state, State::default());
         assert!(state.sticky_secret().is_none());
         assert!(state.last_good().is_empty());
-        assert!(state.recall(&plan(SHOP), &Registry::new(1, 0)).is_empty());
+        let recalled = state.recall(&plan(SHOP), &Registry::new(1, 0));
+        assert!(recalled.backends.is_empty() && recalled.records.is_empty());
+        assert!(state.ticket_keys().is_empty());
     }
 }

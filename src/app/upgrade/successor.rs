@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -35,7 +35,8 @@ pub(in crate::app) struct Upgrade {
 #[derive(Debug)]
 pub(in crate::app) struct Successor {
     pid: u32,
-    left: Vec<Role>,
+    /// Whose sockets it has closed, for it does not listen there.
+    pub(in crate::app) left: Vec<Role>,
     stream: UnixStream,
 }
 
@@ -164,20 +165,23 @@ impl Running {
         let offer = Offer {
             pid: std::process::id(),
             labels,
-            state: State::of(&self.snapshots.load(), options.random_secret.as_ref()),
+            state: State::of(&self.snapshots.load(), options.random_secret.as_ref())
+                .with_ejections(&self.control.records(), Instant::now())
+                .with_tickets(self.tls.ticket_keys()),
         };
         Ok((offer, fds))
     }
 
-    /// Accepts no more where the successor does, and leaves it the admin API. Blocks until that is so.
-    pub(in crate::app) fn hand_over(&mut self, successor: &Successor) {
+    /// Accepts no more where the successor does, and leaves it the admin API. `unwanted` are those whose sockets it has
+    /// closed. Blocks until that is so.
+    pub(in crate::app) fn hand_over(&mut self, unwanted: &[Role]) {
         let (closed, all_closed) = channel();
         let (left, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listening)
             .into_iter()
             .partition(|listened| {
                 let name = &*listened.post.listener.name;
                 let is_it = |role: &Role| matches!(role, Role::Listener(role) if role == name);
-                successor.left.iter().any(is_it)
+                unwanted.iter().any(is_it)
             });
         // What it does not want ends with the drain, queue and all.
         self.listening = left;
@@ -186,7 +190,7 @@ impl Running {
         }
         drop(closed);
         if let Some(admin) = self.admin.take() {
-            if successor.left.contains(&Role::Admin) {
+            if unwanted.contains(&Role::Admin) {
                 admin.stop();
             } else {
                 admin.leave();

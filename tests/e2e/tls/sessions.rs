@@ -3,6 +3,7 @@
 use rustls::HandshakeKind;
 
 use super::*;
+use crate::upgrade::{end, upgrade};
 
 fn kind(visit: &Visit) -> HandshakeKind {
     visit.tls.conn.handshake_kind().unwrap()
@@ -52,6 +53,32 @@ fn a_ticket_is_good_with_every_worker() {
         kind(&visitor.visit(address, "other.example")),
         HandshakeKind::Full
     );
+}
+
+/// Else all clients would do whole handshakes at once with a process that has only just begun.
+#[test]
+fn a_ticket_is_good_with_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Origin::named("a");
+    let made = Authority::new("ca").issue(&["shop.example"]);
+    made.write(folder.path(), "shop");
+    let mut balancer = Balancer::start(&configuration(folder.path(), &["shop"], "", &origin));
+    let visitors = [&TLS13, &TLS12].map(|version| Visitor::speaking(&[version], &ALL_SCHEMES));
+    let ask = |balancer: &Balancer, visitor: &Visitor| {
+        let mut visit = visitor.visit(balancer.address("secure"), "shop.example");
+        assert_eq!(visit.ask("shop.example").status, 200);
+        kind(&visit)
+    };
+    for visitor in &visitors {
+        assert_eq!(ask(&balancer, visitor), HandshakeKind::Full);
+    }
+    for round in 0..2 {
+        upgrade(&mut balancer);
+        for visitor in &visitors {
+            assert_eq!(ask(&balancer, visitor), HandshakeKind::Resumed, "{round}");
+        }
+    }
+    end(&balancer);
 }
 
 #[test]

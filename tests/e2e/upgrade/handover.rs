@@ -94,6 +94,61 @@ fn what_is_under_way_ends_where_it_began() {
     assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
 }
 
+/// Who wants a reload may know the old process only, which ends behind a request that is under way.
+#[test]
+fn a_reload_that_is_asked_of_the_old_process_is_done_by_the_new_one() {
+    let origin = Origin::named("a");
+    origin.on("/slow", Behaviour::Gated);
+    let mut balancer = Balancer::in_front_of(&[&origin]);
+    let mut slow = balancer.client("web");
+    slow.send_raw(&Request::get("/slow").to_bytes()).unwrap();
+    origin.wait_for_requests(1);
+    balancer.signal(Signal::USR2);
+    wait_until(DEADLINE, "the upgrade", || serving(&balancer).is_some());
+    let reloads = "forecourt_config_reloads_total{result=\"ok\"}";
+    for count in [1.0, 2.0] {
+        balancer.signal(Signal::HUP);
+        wait_until(DEADLINE, "the reload", || balancer.metric(reloads) == count);
+    }
+    assert!(balancer.try_exit().is_none(), "a request is under way");
+    origin.open_gate();
+    assert!(slow.read_response("GET").unwrap().is_whole());
+    assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
+    end(&balancer);
+}
+
+/// What requests have found of a backend, the next process need not find by failing some more.
+#[test]
+fn who_is_ejected_stays_so() {
+    let (good, bad) = (Origin::named("good"), Origin::named("bad"));
+    bad.behave(Behaviour::Status(503));
+    let configuration = Balancer::front("shop")
+        + &pool("shop", "round-robin", &[&good, &bad])
+        + "[pools.shop.outlier]\nconsecutive = 3\nbase_ejection = \"1h\"\nmax_ejection = \"2h\"\n";
+    let mut balancer = Balancer::start(&configuration);
+    let standing = |balancer: &Balancer| {
+        let pools = balancer.admin("/v1/pools/shop");
+        let text = String::from_utf8_lossy(&pools.body).into_owned();
+        text.contains("\"ejected\"")
+    };
+    let mut client = balancer.client("web");
+    wait_until(DEADLINE, "the ejection", || {
+        client.get("/");
+        standing(&balancer)
+    });
+    for _ in 0..2 {
+        bad.forget();
+        upgrade(&mut balancer);
+        assert!(standing(&balancer));
+        let mut client = balancer.client("web");
+        for _ in 0..8 {
+            assert_eq!(client.get("/").origin(), "good");
+        }
+        assert_eq!(bad.requests(), 0);
+    }
+    end(&balancer);
+}
+
 /// A Unix socket's file stays when the old process ends, and goes with the last; a listener that the new
 /// configuration lacks is listened on no more, and one that it adds is.
 #[test]

@@ -72,7 +72,7 @@ fn signal(balancer: &Balancer, signal: Signal) {
 
 /// Upgrades and waits until the new one serves and those before have ended.
 #[track_caller]
-fn upgrade(balancer: &mut Balancer) {
+pub(crate) fn upgrade(balancer: &mut Balancer) {
     let before = balancer.successors();
     signal(balancer, Signal::USR2);
     wait_until(DEADLINE, "the upgrade", || {
@@ -86,7 +86,7 @@ fn upgrade(balancer: &mut Balancer) {
 
 /// Ends whoever serves now, in order.
 #[track_caller]
-fn end(balancer: &Balancer) {
+pub(crate) fn end(balancer: &Balancer) {
     signal(balancer, Signal::TERM);
     if let Some(last) = serving(balancer) {
         wait_until(DEADLINE, "the end", || !balancer.runs(last));
