@@ -27,7 +27,7 @@ impl Running {
 
     /// Takes no new connections and waits until the last has ended, at most until `deadline`, or until
     /// `hurry` is ready. Then stops. Connections between two requests are kept for a short while, since a
-    /// request may be on its way.
+    /// request may be on its way. WebSockets are told to go one after the other, or they would come back all at once.
     pub async fn drain(mut self, deadline: Duration, hurry: impl Future<Output = ()>) -> Drained {
         self.instance.draining();
         let begun = Instant::now();
@@ -45,7 +45,14 @@ impl Running {
         let mut hurry = std::pin::pin!(hurry);
         // Connections count from when they are taken off the queue: only then is zero the end.
         let _ = tokio::time::timeout(CLOSING, all_closed.recv()).await;
+        let spread = self.plan.server.shutdown.spread.min(deadline / 2);
+        let mut told = 0;
         while self.budget.total() > 0 && begun.elapsed() < deadline {
+            let share = called_off(begun.elapsed(), spread);
+            if share != told {
+                self.send_all(|| Command::CallOff(share)).await;
+                told = share;
+            }
             tokio::select! {
                 () = &mut hurry => break,
                 () = tokio::time::sleep(LOOK) => {}
@@ -97,6 +104,21 @@ impl Drop for Running {
     }
 }
 
+/// How many of 255 WebSockets are told to go by so long after the beginning.
+fn called_off(elapsed: Duration, spread: Duration) -> u8 {
+    if elapsed >= spread {
+        return u8::MAX;
+    }
+    let passed = elapsed.as_secs_f64() / spread.as_secs_f64() * f64::from(STEPS);
+    // Of a fraction below 1, so that it is below the number of steps.
+    (passed as u8)
+        .saturating_add(1)
+        .saturating_mul(u8::MAX / STEPS)
+}
+
+/// In how many steps WebSockets are told to go; a divisor of 255.
+const STEPS: u8 = 51;
+
 /// How long a connection between two requests is kept when the process ends.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
@@ -105,3 +127,20 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_told_by_the_end_and_some_at_once() {
+        let spread = Duration::from_secs(5);
+        assert_eq!(called_off(Duration::ZERO, Duration::ZERO), 255);
+        assert_eq!(called_off(Duration::ZERO, spread), 5);
+        assert_eq!(called_off(spread / 2, spread), 130);
+        assert_eq!(called_off(spread - Duration::from_nanos(1), spread), 255);
+        assert_eq!(called_off(spread * 2, spread), 255);
+        let shares = (0..100).map(|step| called_off(spread * step / 100, spread));
+        assert!(shares.is_sorted());
+    }
+}

@@ -59,6 +59,8 @@ pub(super) enum Command {
     /// Take no new connections, and close those there are behind their answers; idle ones after this.
     /// The sender is dropped when the listening sockets are closed.
     Drain(Instant, mpsc::Sender<()>),
+    /// Tell so many of 255 WebSockets to go.
+    CallOff(u8),
     /// End now.
     Stop,
 }
@@ -181,6 +183,7 @@ impl Bench {
                 let loops = self.listening.drain().flat_map(|(_, loops)| loops);
                 end(loops.collect(), Retirement::retire, closed);
             }
+            Command::CallOff(share) => parts.worker.call_off(share),
             Command::Stop => {}
         }
     }

@@ -23,6 +23,8 @@ pub struct Shutdown {
     pub delay: Duration,
     /// Then wait up to this long for requests to end.
     pub deadline: Duration,
+    /// Over this long WebSockets are told to go, but over half of the deadline at most.
+    pub spread: Duration,
 }
 
 /// The admin listener.

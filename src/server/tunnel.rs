@@ -16,7 +16,7 @@ use super::connection::Wire;
 use crate::message::body::{AnswerBody, Ending, Upload};
 use crate::message::websocket;
 use crate::worker::pump::{PumpFailure, Side};
-use crate::worker::{Phase, Pump, Timer, Worker};
+use crate::worker::{Pump, Timer, Worker};
 
 /// The client's end of a tunnel.
 pub(super) trait ClientEnd {
@@ -86,7 +86,7 @@ pub(super) async fn carry(
 struct Carrier<'a, C> {
     client: &'a mut C,
     bounds: Bounds<'a>,
-    /// Below how many of 255 that its backend calls off it is one of them.
+    /// Below how many of 255 that its backend or the worker calls off it is one of them.
     lot: u8,
     /// Whether the backend has ended its side, and all of that is out.
     down: bool,
@@ -131,8 +131,8 @@ impl<C: ClientEnd> Carrier<'_, C> {
                 return Poll::Ready(Ending::ClientGone);
             }
         }
-        let draining = self.bounds.worker.phase() == Phase::Draining;
-        if self.goodbye == Goodbye::None && (draining || self.lot < body.called_off()) {
+        let called_off = self.bounds.worker.called_off().max(body.called_off());
+        if self.goodbye == Goodbye::None && self.lot < called_off {
             self.goodbye = Goodbye::Due;
         }
         let uploaded = moved;

@@ -50,6 +50,7 @@ pub struct Worker {
     dates: DateClock,
     phase: Cell<Phase>,
     idle_grace_until: Cell<Option<Instant>>,
+    called_off: Cell<u8>,
 }
 
 /// Where in its life a worker is.
@@ -73,6 +74,7 @@ impl Worker {
             dates: DateClock::default(),
             phase: Cell::new(Phase::Serving),
             idle_grace_until: Cell::new(None),
+            called_off: Cell::new(0),
         })
     }
 
@@ -131,6 +133,17 @@ impl Worker {
         self.phase.set(Phase::Draining);
         self.idle_grace_until.set(Some(idle_until));
         self.wheel.wake_all();
+    }
+
+    /// Calls so many of 255 WebSockets off, and wakes every connection to see it. A drain alone calls off none.
+    pub fn call_off(&self, share: u8) {
+        self.called_off.set(share);
+        self.wheel.wake_all();
+    }
+
+    /// How many of 255 WebSockets are called off.
+    pub fn called_off(&self) -> u8 {
+        self.called_off.get()
     }
 
     /// Until when a connection between two requests is kept once the worker drains.

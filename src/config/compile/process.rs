@@ -37,6 +37,7 @@ fn shutdown(given: Option<Given<'_, raw::Shutdown>>) -> Shutdown {
         return Shutdown {
             delay: raw::SHUTDOWN_DELAY,
             deadline: raw::SHUTDOWN_DEADLINE,
+            spread: raw::SHUTDOWN_SPREAD,
         };
     };
     Shutdown {
@@ -47,6 +48,7 @@ fn shutdown(given: Option<Given<'_, raw::Shutdown>>) -> Shutdown {
             raw::SHUTDOWN_DEADLINE,
             Zero::Allowed,
         ),
+        spread: scope.duration("spread", &value.spread, raw::SHUTDOWN_SPREAD, Zero::Allowed),
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Server {
 pub(crate) struct Shutdown {
     pub(crate) delay: Field<String>,
     pub(crate) deadline: Field<String>,
+    pub(crate) spread: Field<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +76,8 @@ tables!(Server, Shutdown, Admin, Log, Access, Trace, Dns,);
 pub(crate) const SHUTDOWN_DELAY: Duration = Duration::ZERO;
 /// What process managers commonly wait between asking and killing, and as long as a response may take.
 pub(crate) const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+/// Long enough that a server can greet those again who come back, short beside the deadline.
+pub(crate) const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
 /// A few minutes of trouble, in a megabyte.
 pub(crate) const RECENT: usize = 1000;
 /// Of memory, some hundreds of megabytes: nobody looks at more.

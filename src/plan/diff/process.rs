@@ -23,6 +23,7 @@ pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
             old.shutdown.deadline,
             new.shutdown.deadline,
         ),
+        ("shutdown.spread", old.shutdown.spread, new.shutdown.spread),
     ]);
 }
 

@@ -30,6 +30,7 @@ pub(in crate::plan) fn plan() -> Plan {
             shutdown: Shutdown {
                 delay: Duration::ZERO,
                 deadline: Duration::from_secs(30),
+                spread: Duration::from_secs(5),
             },
         },
         admin: Some(Admin {

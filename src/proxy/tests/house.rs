@@ -330,6 +330,7 @@ fn plan(backends: &[Address], sticky: Option<StickySpec>, retry: Retry, folder: 
             shutdown: Shutdown {
                 delay: Duration::ZERO,
                 deadline: Duration::ZERO,
+                spread: Duration::ZERO,
             },
         },
         admin: None,

@@ -300,6 +300,61 @@ fn a_drain_loses_nothing() {
     assert!(balancer.wait_for_exit(DEADLINE).success());
 }
 
+/// Each stream that the last goodbye counts is answered; those behind it were not looked at.
+#[test]
+fn a_drain_under_load_loses_no_stream() {
+    let origin = Origin::named("a");
+    let mut balancer = Balancer::in_front_of(&[&origin]);
+    let clients: Vec<_> = (0..6)
+        .map(|_| {
+            let mut raw = client(&balancer);
+            thread::spawn(move || {
+                for stream in (1..).step_by(2) {
+                    match raw.get(stream, "/") {
+                        Ok(answer) if answer.status() == Some(200) && answer.ended => {}
+                        Ok(answer) => return Err(format!("{answer:?}")),
+                        Err(_) if raw.goaways.last().is_some_and(|(last, _)| *last < stream) => {
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    origin.wait_for_requests(200);
+    balancer.signal(Signal::TERM);
+    let results = clients.into_iter().map(|client| client.join().unwrap());
+    let failures: Vec<String> = results.filter_map(Result::err).collect();
+    assert_eq!(failures, [""; 0]);
+    assert!(balancer.wait_for_exit(DEADLINE).success());
+}
+
+/// A stream that the client opens before it knows is answered: only after a round trip it is told which one was the last
+/// (RFC 9113 section 6.8).
+#[test]
+fn a_drain_says_goodbye_in_two_steps() {
+    let origin = Origin::named("a");
+    origin.on("/gated", Behaviour::Gated);
+    let mut balancer = Balancer::in_front_of(&[&origin]);
+    let mut raw = client(&balancer);
+    raw.send(&head(1, f::END_STREAM, &get("/gated")));
+    origin.wait_for_requests(1);
+    balancer.signal(Signal::TERM);
+    raw.until(|raw| !raw.goaways.is_empty()).unwrap();
+    assert_eq!(raw.goaways, [(0x7fff_ffff, f::NO_ERROR)]);
+    // The round trip is not over: its PING has not been looked at.
+    raw.send(&head(3, f::END_STREAM, &get("/")));
+    assert_eq!(raw.answer(3).unwrap().text(), "a");
+    raw.until(|raw| raw.goaways.len() == 2).unwrap();
+    assert_eq!(raw.goaways[1], (3, f::NO_ERROR));
+    origin.open_gate();
+    assert_eq!(raw.answer(1).unwrap().text(), "a");
+    raw.end().unwrap();
+    assert!(balancer.wait_for_exit(DEADLINE).success());
+}
+
 #[test]
 fn a_reload_moves_new_requests_of_an_open_connection_and_lets_old_ones_end() {
     let origin = Origin::named("a");

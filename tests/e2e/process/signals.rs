@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -150,6 +152,52 @@ fn the_delay_keeps_serving_while_readyz_says_no() {
     let status: Value = serde_json::from_slice(&balancer.admin("/v1/status").body).unwrap();
     assert_eq!(status["state"], "draining");
     balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
+}
+
+/// Whoever sends traffic notices by `/readyz` and opens no more connections; those that are kept are told with their last
+/// answer. Nobody sees a failure.
+#[test]
+fn an_announced_end_fails_nobody() {
+    let origin = Origin::named("a");
+    let shutdown = "delay = \"3s\", deadline = \"60s\"";
+    let mut balancer = Balancer::start(&ending(shutdown, &origin));
+    let address = balancer.address("web");
+    let noticed = Arc::<AtomicBool>::default();
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let noticed = Arc::clone(&noticed);
+            std::thread::spawn(move || {
+                let mut client = Client::of(address);
+                loop {
+                    // Every other one with a new connection for each request.
+                    if number % 2 == 0 {
+                        if noticed.load(Ordering::Relaxed) {
+                            return Ok(());
+                        }
+                        client.close();
+                    }
+                    let response = client.try_send(&Request::get("/"));
+                    let response = response.map_err(|error| format!("{number}: {error}"))?;
+                    if response.status != 200 || !response.is_whole() {
+                        return Err(response.to_string());
+                    }
+                    if response.head.fields.lists("connection", "close") {
+                        return Ok(());
+                    }
+                }
+            })
+        })
+        .collect();
+    origin.wait_for_requests(200);
+    balancer.signal(Signal::TERM);
+    wait_until(DEADLINE, "readyz's no", || {
+        balancer.admin("/readyz").status == 503
+    });
+    noticed.store(true, Ordering::Relaxed);
+    let results = clients.into_iter().map(|client| client.join().unwrap());
+    let failures: Vec<String> = results.filter_map(Result::err).collect();
+    assert_eq!(failures, [""; 0]);
     assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
 }
 

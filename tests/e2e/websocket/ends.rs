@@ -106,6 +106,30 @@ fn silence_ends_other_protocols_without_a_word() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
+/// All at once they would all come back at once. Two or three of a hundred are told at the beginning.
+#[test]
+fn a_drain_says_goodbye_to_some_after_the_others() {
+    let balancer = in_front_of(
+        backend(GRANT, echo),
+        "",
+        "[server.shutdown]\ndeadline = \"2h\"\nspread = \"1h\"\n",
+    );
+    let mut crowd: Vec<_> = (0..20).map(|_| asked(&balancer, ASK).0).collect();
+    balancer.signal(Signal::TERM);
+    wait_until(DEADLINE, "the drain", || {
+        balancer.admin("/readyz").status == 503
+            && TcpStream::connect(balancer.address("web")).is_err()
+    });
+    let frame = [0x82, 0x81, 0, 0, 0, 0, 7];
+    let stayed = crowd.iter_mut().filter_map(|stream| {
+        stream.write_all(&frame).ok()?;
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).ok()?;
+        (answer[0] == 0x82).then_some(())
+    });
+    assert!(stayed.count() >= 10);
+}
+
 #[test]
 fn a_drain_says_goodbye_to_all() {
     let mut balancer = in_front_of(backend(GRANT, echo), "", "");
