@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::instance::Instance;
-use crate::backend::{Ejection, Standing};
-use crate::plan::Listener;
+use crate::backend::{CheckResult, Ejection, Standing};
+use crate::plan::{Listener, Pool};
 use crate::snapshot::registry::UNROUTED;
+use crate::strategy::Member;
 use crate::telemetry::{Scrape, names};
 
 pub(super) fn text(instance: &Instance) -> String {
@@ -28,7 +29,7 @@ pub(super) fn text(instance: &Instance) -> String {
             &meters.total(),
         );
     }
-    for pool in &snapshot.pools {
+    for (pool, plan) in snapshot.pools.iter().zip(&snapshot.plan.pools) {
         scrape.pool(&pool.name, &pool.meters.total());
         let in_panic = f64::from(u8::from(pool.members.are_in_panic()));
         scrape.gauge(&names::POOL_PANIC, &[&pool.name], in_panic);
@@ -38,27 +39,7 @@ pub(super) fn text(instance: &Instance) -> String {
             pool.door.waiting() as f64,
         );
         for member in pool.members.all() {
-            let backend = &member.backend;
-            let address = backend.address().to_string();
-            let labels = [&*pool.name, &*address];
-            scrape.backend(&pool.name, &address, &backend.meters().total());
-            scrape.gauge(
-                &names::BACKEND_IN_FLIGHT,
-                &labels,
-                f64::from(backend.in_flight()),
-            );
-            scrape.gauge(
-                &names::BACKEND_LIMIT,
-                &labels,
-                f64::from(backend.most_in_flight()),
-            );
-            for cause in Ejection::ALL {
-                let labels = [&*pool.name, &*address, cause.as_str()];
-                scrape.counter(&names::BACKEND_EJECTIONS, &labels, backend.ejections(cause));
-            }
-            scrape.gauge(&names::BACKEND_WEIGHT, &labels, f64::from(member.nominal));
-            let up = backend.standing() == Standing::Ready;
-            scrape.gauge(&names::BACKEND_UP, &labels, f64::from(u8::from(up)));
+            of_member(member, plan, &mut scrape);
         }
     }
     metrics::gauge!(names::CONFIG_GENERATIONS_ALIVE.name)
@@ -66,6 +47,36 @@ pub(super) fn text(instance: &Instance) -> String {
     instance.facade.expose(&mut scrape);
     scrape.process();
     scrape.finish()
+}
+
+/// A backend as it is in a pool.
+fn of_member(member: &Member, plan: &Pool, scrape: &mut Scrape) {
+    let backend = &member.backend;
+    let address = backend.address().to_string();
+    let labels = [&*plan.name, &*address];
+    scrape.backend(&plan.name, &address, &backend.meters().total());
+    scrape.gauge(
+        &names::BACKEND_IN_FLIGHT,
+        &labels,
+        f64::from(backend.in_flight()),
+    );
+    scrape.gauge(
+        &names::BACKEND_LIMIT,
+        &labels,
+        f64::from(backend.most_in_flight()),
+    );
+    for cause in Ejection::ALL {
+        let labels = [&*plan.name, &*address, cause.as_str()];
+        scrape.counter(&names::BACKEND_EJECTIONS, &labels, backend.ejections(cause));
+    }
+    // Of those that nobody checks there would be nothing but zeros.
+    for result in CheckResult::ALL.iter().filter(|_| plan.health.is_some()) {
+        let labels = [&*plan.name, &*address, result.as_str()];
+        scrape.counter(&names::HEALTH_CHECKS, &labels, backend.checks(*result));
+    }
+    scrape.gauge(&names::BACKEND_WEIGHT, &labels, f64::from(member.nominal));
+    let up = backend.standing() == Standing::Ready;
+    scrape.gauge(&names::BACKEND_UP, &labels, f64::from(u8::from(up)));
 }
 
 /// When a listener's certificates expire. Two of one name, such as ECDSA and RSA, are one series: the earlier

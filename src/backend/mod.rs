@@ -35,7 +35,7 @@ pub use secure::Secure;
 pub use standing::{Health, OperatorWord, Standing};
 pub use steering::SteeredWeight;
 
-pub use crate::telemetry::meters::{BackendMeters, Ejection};
+pub use crate::telemetry::meters::{BackendMeters, CheckResult, Ejection};
 use live::Live;
 
 use crate::telemetry::meters::Counter;
@@ -52,6 +52,8 @@ pub struct Backend {
     last_check: Mutex<Option<LastCheck>>,
     /// By cause; written by whoever ejects, and that is one thread.
     ejections: [Counter; Ejection::COUNT],
+    /// By result; written by whoever checks, and that is one thread.
+    checks: [Counter; CheckResult::COUNT],
     steered_weight: Mutex<Option<SteeredWeight>>,
     /// Milliseconds; 0: nothing was seen.
     closes_idle_after: AtomicU32,
@@ -71,6 +73,7 @@ impl Backend {
             meters,
             last_check: Mutex::new(None),
             ejections: Default::default(),
+            checks: Default::default(),
             steered_weight: Mutex::new(None),
             closes_idle_after: AtomicU32::new(0),
             failing_since: AtomicU64::new(0),
@@ -209,15 +212,27 @@ impl Backend {
 
     /// What the last check found, if there was one.
     pub fn last_check(&self) -> Option<LastCheck> {
-        *self.checks()
+        *self.known_check()
     }
 
     /// Records a check; `None` when it is checked no more.
     pub fn note_check(&self, check: Option<LastCheck>) {
-        *self.checks() = check;
+        if let Some(check) = check {
+            let result = match check.failure {
+                None => CheckResult::Ok,
+                Some(_) => CheckResult::Failed,
+            };
+            self.checks[result.index()].add(1);
+        }
+        *self.known_check() = check;
     }
 
-    fn checks(&self) -> std::sync::MutexGuard<'_, Option<LastCheck>> {
+    /// How many checks have ended so.
+    pub fn checks(&self, result: CheckResult) -> u64 {
+        self.checks[result.index()].get()
+    }
+
+    fn known_check(&self) -> std::sync::MutexGuard<'_, Option<LastCheck>> {
         self.last_check
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

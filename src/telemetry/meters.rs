@@ -11,8 +11,8 @@ use super::cells::HistogramTotal;
 pub use super::cause::Cause;
 pub use super::cells::{Counter, Gauge, Histogram};
 pub use super::words::{
-    CodeClass, Ejection, HedgeOutcome, PickReason, QueueOutcome, RetryOutcome, StickyOutcome,
-    TlsResult,
+    CheckResult, CodeClass, Ejection, HedgeOutcome, PickReason, QueueOutcome, RetryOutcome,
+    StickyOutcome, TlsResult,
 };
 
 /// The number of a worker, from 0; its index into every bundle.

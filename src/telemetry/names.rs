@@ -128,6 +128,8 @@ metrics! {
         "When a name of backends was last answered with addresses, in seconds since 1970.");
     DNS_LOOKUPS = facade("forecourt_dns_lookups_total", Counter, ["name", "result"],
         "Lookups of a name of backends, by result: ok, empty, failed or timeout.");
+    HEALTH_CHECKS = cells("forecourt_health_checks_total", Counter, ["pool", "backend", "result"],
+        "Health checks of the backend that are over, by result: ok or failed.");
     HEDGES = cells("forecourt_hedges_total", Counter, ["pool", "outcome"],
         "Requests that were not answered when a second attempt (`retry.hedge`) was due, by what became of it.");
     LOG_DROPPED = facade("forecourt_log_dropped_total", Counter, [],

@@ -149,6 +149,16 @@ words! {
 }
 
 words! {
+    /// How a health check ended.
+    CheckResult {
+        /// The backend is well by it.
+        Ok = "ok",
+        /// It is not.
+        Failed = "failed",
+    }
+}
+
+words! {
     /// What became of a request to a pool with stickiness.
     StickyOutcome {
         /// No cookie: the client is bound from now on.

@@ -97,6 +97,7 @@ fn full_scrape() -> Scrape {
         &["shop", "127.0.0.1:9001", "failures"],
         1,
     );
+    scrape.counter(&names::HEALTH_CHECKS, &["shop", "127.0.0.1:9001", "ok"], 7);
     scrape.gauge(&names::BACKEND_UP, &["shop", "127.0.0.1:9001"], 1.0);
     scrape.gauge(&names::BACKEND_WEIGHT, &["shop", "127.0.0.1:9001"], 1.0);
     scrape.route("web", "*", &RouteMeters::new(1).total());

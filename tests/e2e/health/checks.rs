@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 use super::super::harness::{Balancer, Behaviour, DEADLINE, Origin, pool, wait_until};
 use super::super::reload::reload;
-use super::{FAST, checked, status, wait_for_standing};
+use super::{FAST, checked, checks, metric, status, wait_for_standing};
 
 /// Waits until the last check of a backend has found this: a cause, or `ok`.
 #[track_caller]
@@ -30,6 +30,22 @@ fn wait_for_finding(balancer: &Balancer, address: SocketAddr, finding: &str) {
         thread::park_timeout(Duration::from_millis(2));
     }
     panic!("no check has found {finding}; the last one: {last}");
+}
+
+#[test]
+fn checks_are_counted_by_result() {
+    let (good, bad) = (Origin::named("good"), Origin::named("bad"));
+    bad.on("/healthz", Behaviour::Status(503));
+    let balancer = Balancer::start(&checked(&[&good, &bad], ""));
+    let count = |origin: &Origin, result: &str| {
+        let labels = format!(",result=\"{result}\"");
+        metric(&balancer, "forecourt_health_checks_total", origin, &labels)
+    };
+    wait_until(DEADLINE, "some checks of each", || {
+        count(&good, "ok") >= 2.0 && count(&bad, "failed") >= 2.0
+    });
+    assert_eq!((count(&good, "failed"), count(&bad, "ok")), (0.0, 0.0));
+    assert!(count(&bad, "failed") <= checks(&bad) as f64);
 }
 
 #[test]
