@@ -1,6 +1,6 @@
 //! Backends are steered while they serve, and nobody's request is lost by it.
 //!
-//! `words` (drain, maintenance, weights, and what outlives a reload), `callers` (who may steer), `doctor` (what is seen of it), `fleet` (all backends
+//! `words` (drain, maintenance, weights, and what outlives a reload), `callers` (who may steer), `retries` (where a request goes on), `doctor` (what is seen of it), `fleet` (all backends
 //! restarted one by one).
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
@@ -8,6 +8,7 @@
 mod callers;
 mod doctor;
 mod fleet;
+mod retries;
 mod words;
 
 use std::fs;
