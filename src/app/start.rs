@@ -124,9 +124,7 @@ impl Forecourt {
         let descriptors = Descriptors::new(shares.connections);
         // Before anything is counted.
         let facade = Facade::install();
-        let access_plan = &plan.log.access;
-        let access = AccessControl::start(access_plan.target.clone(), access_plan.format)
-            .map_err(StartError::AccessLog)?;
+        let access = access_log(&plan.log.access)?;
         let tls = TlsShared::new(state.ticket_keys())?;
         let registry = Arc::new(Registry::new(count, fastrand::u64(..)));
         let (first, records) = first_of(&plan, &registry, &state);
@@ -189,6 +187,10 @@ fn first_of(
     let first = Snapshot::assemble(Arc::clone(plan), registry, state.generation + 1);
     drop(backends);
     (first, records)
+}
+
+fn access_log(plan: &plan::process::AccessLog) -> Result<AccessControl, StartError> {
+    AccessControl::start(plan.target.clone(), plan.format).map_err(StartError::AccessLog)
 }
 
 /// The same, with the token and what the log keeps; not ready before it knows its backends if a pool wants that.
