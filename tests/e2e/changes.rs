@@ -31,6 +31,10 @@ impl Governed {
         let token = folder.path().join("admin.token");
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
         let balancer = Balancer::start(&configuration(&token, origins));
+        // It listens a moment before there is somebody who governs.
+        wait_until(DEADLINE, "somebody who governs", || {
+            balancer.admin("/v1/reload").status == 200
+        });
         Self { balancer, folder }
     }
 

@@ -312,6 +312,7 @@ fn listeners_and_logs() {
         lines,
         [
             "log: level info -> debug",
+            "log: access.decision false -> true",
             "log: access.path stdout -> access.log",
             "log: access.format json -> combined",
             "log: access.sample 100% -> 10%",
