@@ -8,7 +8,7 @@
 //! attempts and its budget. Everything else is the client's to decide.
 //!
 //! This file sends; what is due after a failure, and whether it may be, is in [`course`](super::course). Where a pool asks
-//! for it, an attempt that takes long gets a second one beside it: [`hedge`](super::hedge).
+//! for it, an attempt that takes long gets a second one beside it: [`hedge`](mod@super::hedge).
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -307,7 +307,9 @@ impl World {
     async fn settle(&mut self) {
         let mut quiet = 0;
         let mut before = self.shadow.borrow().events();
-        while quiet < 2 {
+        // Each of those that wait may let the next one by, and that is no event.
+        let long = 2 + self.shadow.borrow().queue().len();
+        while quiet < long {
             yield_now().await;
             let events = self.shadow.borrow().events();
             quiet = if events == before { quiet + 1 } else { 0 };

@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(super) state: State,
     pub(super) due: Due,
     pub(super) tried: Vec<Port>,
-    /// Those that were taken out since it began. Whoever was passed over for that stays so, back or not: they may be
+    /// Those that were taken out since it began, or just before. Whoever was passed over for that stays so, back or not: they may be
     /// asked, and need not.
     pub(super) doubtful: BTreeSet<Port>,
     /// Attempts that a backend may have acted on.
@@ -81,7 +81,11 @@ pub(crate) enum Ended {
 
 impl Shadow {
     pub(crate) fn begun(&mut self, wish: &Wish) {
+        // Its version may be of before they were taken out.
+        let eligible = self.newest.eligible.iter().copied();
+        let doubtful = eligible.filter(|port| !self.of(*port).still_takes(false));
         let asked = Asked {
+            doubtful: doubtful.collect(),
             client: wish.client,
             priority: wish.priority,
             idempotent: wish.idempotent,
@@ -90,7 +94,6 @@ impl Shadow {
             state: State::Moving,
             due: Due::First,
             tried: Vec::new(),
-            doubtful: BTreeSet::new(),
             attempts: 1,
             picks: 0,
             holds_permit: false,
@@ -163,9 +166,12 @@ impl Shadow {
         self.tally.retries += u64::from(asked.picks > 0);
         self.tally.bound += u64::from(asked.pin == Some(port));
         asked.state = State::At { port, counted };
+        // Another try at the same one is no pick.
+        let is_pick =
+            !matches!(asked.due, Due::Anew(same) if same == port && asked.last == Some(port));
         asked.last = Some(port);
         asked.status = 0;
-        asked.picks += 1;
+        asked.picks += u32::from(is_pick);
     }
 
     /// Who may be picked: of those that were eligible when it began, whoever was not tried; and later whoever the operator
