@@ -91,12 +91,19 @@ pub(crate) fn run(options: &Options, candidates: &[Candidate], site: &Site) -> O
 
 fn sizes(quick: bool) -> Vec<Size> {
     let mut sizes = vec![BASE];
-    let many = if quick { 100 } else { 10_000 };
-    for strategy in ["round-robin", "least-connections", "ip-hash"] {
-        for backends in [1, 100, many] {
+    let most = if quick { 100 } else { 10_000 };
+    for strategy in [
+        "round-robin",
+        "weighted",
+        "random",
+        "two-choices",
+        "least-connections",
+        "ip-hash",
+    ] {
+        for backends in [100, 1_000, 10_000] {
             sizes.push(Size {
                 strategy,
-                backends,
+                backends: most.min(backends),
                 ..BASE
             });
         }
@@ -105,7 +112,7 @@ fn sizes(quick: bool) -> Vec<Size> {
     for routes in [10, if quick { 1_000 } else { 100_000 }] {
         sizes.push(Size { routes, ..BASE });
     }
-    for connections in [1, 1_000] {
+    for connections in [1, 1_000, if quick { 1_500 } else { 15_000 }] {
         sizes.push(Size {
             connections,
             ..BASE
@@ -295,7 +302,15 @@ impl Size {
         );
         for backend in 0..self.backends {
             let address = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + backend);
-            let _ = writeln!(text, "  {{ address = \"{address}:{port}\" }},");
+            let weight = if self.strategy == "weighted" {
+                1 + backend % 3
+            } else {
+                1
+            };
+            let _ = writeln!(
+                text,
+                "  {{ address = \"{address}:{port}\", weight = {weight} }},"
+            );
         }
         text.push_str("]\n");
         text

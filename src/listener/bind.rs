@@ -274,8 +274,9 @@ fn explain(address: &ListenAddress, error: io::Error) -> BindError {
     }
 }
 
-/// Connections that may wait to be accepted, for each worker; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+/// Connections that may wait to be accepted, for each worker: as many as the kernel lets, which is what
+/// `net.core.somaxconn` says (4096 unless it was raised).
+const BACKLOG: i32 = 65_535;
 
 #[cfg(test)]
 mod tests {
