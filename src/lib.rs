@@ -23,6 +23,7 @@
 //! | 4 | [`discovery`] | who is there: what names of backends mean, now and later |
 //! | 4 | [`config`] | from file to plan: the only room that knows TOML |
 //! | 4 | [`snapshot`] | what workers act on, and what outlives it |
+//! | 4 | `otel` | spans of sampled traces, to a collector; only with the feature of that name |
 //! | 5 | [`worker`] | what one worker owns: buffers, deadlines, streams |
 //! | 5 | [`listener`] | from socket to plain stream |
 //! | 5 | [`server`] | from stream to requests |
@@ -75,6 +76,8 @@ pub mod health;
 pub mod limit;
 pub mod listener;
 pub mod message;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod plan;
 pub mod proxy;
 pub mod route;

@@ -150,6 +150,14 @@ fn a_wrong_type_hides_nothing_else() {
     assert_at(&problems[3], 6, 1, "unknown key `acces`");
 }
 
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_feature_that_was_not_built_in() {
+    let problem = only("[trace.export]\nendpoint = \"http://127.0.0.1:4318\"");
+    assert_at(&problem, 1, 1, "this forecourt was built without `otel`");
+    assert!(problem.help.unwrap().contains("build with --features otel"));
+}
+
 #[test]
 fn a_duplicate_pool() {
     let problem = only("[pools.shop]\n[pools.shop]");

@@ -79,6 +79,12 @@ impl Running {
         {
             tracing::warn!("the access log could not be written to its end in time");
         }
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces.take()
+            && !traces.finish(LAST_SPANS)
+        {
+            tracing::warn!("the last traces could not be exported in time");
+        }
     }
 
     async fn send_all(&self, command: impl Fn() -> Command) {
@@ -127,6 +133,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// How long the last spans may take.
+#[cfg(feature = "otel")]
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! drained; `main` and the tests use it alike.
 //!
 //! Threads: one for each worker, with a runtime of its own; one for the admin API; one that writes the
-//! access log; one that looks after health and names; and the caller's, which governs (signals, reloads). A worker, or the one that
+//! access log; one that looks after health and names; one that exports traces (feature `otel`); and the caller's, which governs (signals, reloads). A worker, or the one that
 //! looks after health, that ends unasked ends the process, loudly.
 //!
 //! What control, outliers, ramps and agenda decide depends on the time that they are given, so that the tests can play

@@ -46,6 +46,8 @@ pub struct Running {
     pub(super) access: Option<AccessControl>,
     pub(super) recent: Arc<Recent>,
     pub(super) log: Option<LogControl>,
+    #[cfg(feature = "otel")]
+    pub(super) traces: Option<crate::otel::Exporter>,
     pub(super) instance: Arc<Instance>,
     /// How many workers have been told to end.
     pub(super) ending: Arc<AtomicUsize>,
@@ -118,8 +120,8 @@ impl Forecourt {
         } = beginning;
         let plan = Arc::new(plan);
         let count = plan.server.workers;
-        // Each listening socket is held twice; one more runtime looks after health.
-        let fixed = count * (FILES_PER_WORKER + 2 * plan.listeners.len()) + FILES_PER_WORKER;
+        // Each listening socket is held twice; one more runtime looks after health, one after traces.
+        let fixed = count * (FILES_PER_WORKER + 2 * plan.listeners.len()) + FILES_BESIDE;
         let shares = Shares::claim(fixed);
         let descriptors = Descriptors::new(shares.connections);
         // Before anything is counted.
@@ -134,10 +136,7 @@ impl Forecourt {
         let told = (facade, Arc::clone(&recent));
         let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), told);
         let instance = Arc::new(held(instance, &plan, log.as_ref()));
-        let admin = match &plan.admin {
-            Some(plan) => Some(admin::bind(plan, &mut given)?),
-            None => None,
-        };
+        let admin = admin_of(&plan, &mut given)?;
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
         let mut running = Running {
@@ -151,6 +150,8 @@ impl Forecourt {
             access: Some(access),
             recent,
             log,
+            #[cfg(feature = "otel")]
+            traces: Some(crate::otel::Exporter::start().map_err(StartError::Thread)?),
             instance,
             admin: None,
             plan,
@@ -187,6 +188,11 @@ fn first_of(
     let first = Snapshot::assemble(Arc::clone(plan), registry, state.generation + 1);
     drop(backends);
     (first, records)
+}
+
+fn admin_of(plan: &Plan, given: &mut Given) -> Result<Option<admin::Entrance>, AdminError> {
+    let admin = plan.admin.as_ref();
+    admin.map(|admin| admin::bind(admin, given)).transpose()
 }
 
 fn access_log(plan: &plan::process::AccessLog) -> Result<AccessControl, StartError> {
@@ -272,11 +278,17 @@ impl Running {
             let Some(access) = &self.access else {
                 break;
             };
+            #[cfg(feature = "otel")]
+            let Some(traces) = &self.traces else {
+                break;
+            };
             let setup = Setup {
                 id: WorkerId(index),
                 seed: fastrand::u64(..),
                 snapshots: Arc::clone(&self.snapshots),
                 log: access.worker().with_memory(self.recent.worker(index)),
+                #[cfg(feature = "otel")]
+                spans: traces.outlet(),
                 budget: Arc::clone(&self.budget),
                 most_idle,
                 descriptors: Arc::clone(&descriptors),
@@ -395,6 +407,12 @@ const COMMANDS: usize = 1024;
 
 /// Descriptors of a worker's runtime.
 const FILES_PER_WORKER: usize = 4;
+
+/// Descriptors of the thread that exports traces, with its connection.
+const FILES_FOR_TRACES: usize = if cfg!(feature = "otel") { 5 } else { 0 };
+
+/// Descriptors of all that runs beside the workers.
+const FILES_BESIDE: usize = FILES_PER_WORKER + FILES_FOR_TRACES;
 
 /// The exit code of a process whose worker is gone: not one of those with a meaning.
 pub(super) const EXIT_WORKER_LOST: i32 = 70;

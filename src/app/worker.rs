@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) log: AccessLog,
+    #[cfg(feature = "otel")]
+    pub(super) spans: crate::otel::Outlet,
     pub(super) budget: Arc<Budget>,
     pub(super) most_idle: usize,
     pub(super) descriptors: Arc<Descriptors>,
@@ -133,6 +135,8 @@ impl Bench {
             upstream,
             Rc::clone(&log),
         );
+        #[cfg(feature = "otel")]
+        let proxy = proxy.with_spans(setup.spans);
         Self {
             parts: Rc::new(Parts {
                 worker,

@@ -129,6 +129,13 @@ impl Wanted {
         let token = right(&raw.admin).and_then(|admin| right(&admin.token_file));
         self.secrets
             .extend(token.map(|file| SecretSource::File(folder.join(file))));
+        if let Some(export) = right(&raw.trace).and_then(|trace| right(&trace.export)) {
+            let file = right(&export.headers_file);
+            self.secrets
+                .extend(file.map(|file| SecretSource::File(folder.join(file))));
+            self.system_roots |=
+                right(&export.endpoint).is_some_and(|url| url.starts_with("https:"));
+        }
         for listener in tables(&raw.listeners) {
             let Some(tls) = right(&listener.tls) else {
                 continue;

@@ -1,8 +1,8 @@
 //! The trace that a request is part of (W3C Trace Context): `traceparent` names it, `tracestate` is what those who record
 //! it tell one another.
 //!
-//! What goes on goes on as it came: we record no part of a trace, so the sender of the request stays the parent of what
-//! the backend records.
+//! What goes on goes on as it came where we record no part of the trace: the sender of the request stays the parent of what
+//! the backend records. Where we do record, the attempt is the parent ([`name_parent`]).
 
 use super::grammar::trim;
 use super::head::{Head, Name};
@@ -13,14 +13,59 @@ pub type TraceId = [u8; 32];
 /// More members than these nobody has to pass on (W3C Trace Context section 3.3.1.1).
 const MOST_MEMBERS: usize = 32;
 
+/// What a request says of the trace that it is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The trace.
+    pub id: TraceId,
+    /// The part of it that sent the request: 16 hexadecimal digits in lower case, not all of them 0.
+    pub span: [u8; 16],
+    /// The flags that it came with.
+    pub flags: u8,
+}
+
+/// The flag of a trace that is recorded (W3C Trace Context section 3.2.2.5.1).
+pub const SAMPLED: u8 = 0b01;
+
+/// The flag of a trace whose name is random in its last 7 bytes (W3C Trace Context, level 2).
+const RANDOM: u8 = 0b10;
+
 /// The trace of a request; nothing if it has none, or one that cannot be read.
-pub fn id(head: &Head) -> Option<TraceId> {
+pub fn parent(head: &Head) -> Option<Parent> {
     let mut brought = head.all(Name::Traceparent);
     match (brought.next(), brought.next()) {
         (Some(parent), None) => parsed(parent),
         // Of two nobody knows which is meant.
         _ => None,
     }
+}
+
+/// Whether a trace is among `percent` of a hundred. By the name alone, so that whoever asks with the same share gets the
+/// same answer, and with a larger one no fewer traces: its last 7 bytes are random (W3C Trace Context, level 2), and the
+/// largest values of them are chosen, as OpenTelemetry has it.
+pub fn is_chosen(id: &TraceId, percent: u8) -> bool {
+    let random = id[32 - 14..].iter().fold(0_u64, |value, digit| {
+        value << 4 | u64::from(hex_value(*digit))
+    });
+    let left_out = (1_u64 << 56) * u64::from(100_u8.saturating_sub(percent)) / 100;
+    percent > 0 && random >= left_out
+}
+
+/// The value of a hexadecimal digit in lower case.
+const fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit & 0xf,
+    }
+}
+
+/// The bytes of what is written in hexadecimal, in lower case.
+pub fn unhex<const DIGITS: usize, const BYTES: usize>(text: &[u8; DIGITS]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = hex_value(digits[0]) << 4 | hex_value(digits[1]);
+    }
+    bytes
 }
 
 /// Removes all that says of a trace.
@@ -52,9 +97,21 @@ pub fn keep_good_state(head: &mut Head) {
 
 /// Begins a trace: its name, who is the parent of what the backend records, and whether it is asked to record it.
 pub fn begin(id: &TraceId, parent: u64, sampled: bool, head: &mut Head) {
+    say(id, parent, u8::from(sampled), head);
+}
+
+/// Names another parent of what the backend records, in a trace that came with `flags` and is recorded here. A head from
+/// which somebody has taken the trace gets none.
+pub fn name_parent(id: &TraceId, parent: u64, flags: u8, head: &mut Head) {
+    if head.remove(Name::Traceparent) {
+        // What a later version may mean by others we do not know (section 3.2.2.5.3).
+        say(id, parent, flags & RANDOM | SAMPLED, head);
+    }
+}
+
+fn say(id: &TraceId, parent: u64, flags: u8, head: &mut Head) {
     let parent = parent.max(1); // 0 is the name of nobody
     let id = String::from_utf8_lossy(id);
-    let flags = u8::from(sampled);
     head.push(
         b"traceparent",
         format!("00-{id}-{parent:016x}-{flags:02x}").as_bytes(),
@@ -62,7 +119,7 @@ pub fn begin(id: &TraceId, parent: u64, sampled: bool, head: &mut Head) {
 }
 
 /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`, or of a later version with more behind it.
-fn parsed(parent: &[u8]) -> Option<TraceId> {
+fn parsed(parent: &[u8]) -> Option<Parent> {
     let (known, behind) = parent.split_first_chunk::<55>()?;
     let (version, id, parent, flags) = (&known[..2], &known[3..35], &known[36..52], &known[53..]);
     let is_hex = |text: &[u8]| {
@@ -79,7 +136,15 @@ fn parsed(parent: &[u8]) -> Option<TraceId> {
         _ => behind.first().is_none_or(|byte| *byte == b'-'),
     };
     let good = separated && whole && ends && !is_nobody(id) && !is_nobody(parent);
-    id.try_into().ok().filter(|_| good)
+    let hex = |digits: &[u8]| hex_value(digits[0]) << 4 | hex_value(digits[1]);
+    let known = || {
+        Some(Parent {
+            id: id.try_into().ok()?,
+            span: parent.try_into().ok()?,
+            flags: hex(flags),
+        })
+    };
+    good.then(known).flatten()
 }
 
 /// `vendor=what it wants`, `tenant@vendor=..` (section 3.3.1.3).
@@ -130,8 +195,8 @@ mod tests {
     }
 
     fn id_of(parent: &str) -> Option<String> {
-        let id = id(&with(&[("Traceparent", parent)]))?;
-        Some(String::from_utf8(id.to_vec()).unwrap())
+        let parent = super::parent(&with(&[("Traceparent", parent)]))?;
+        Some(String::from_utf8(parent.id.to_vec()).unwrap())
     }
 
     #[test]
@@ -161,8 +226,10 @@ mod tests {
             assert_eq!(id_of(wrong), None, "{wrong}");
         }
         let twice = with(&[("traceparent", PARENT), ("traceparent", PARENT)]);
-        assert_eq!(id(&twice), None);
-        assert_eq!(id(&with(&[])), None);
+        assert_eq!(parent(&twice), None);
+        assert_eq!(parent(&with(&[])), None);
+        let whole = parent(&with(&[("traceparent", PARENT)])).unwrap();
+        assert_eq!((&whole.span, whole.flags), (b"b7ad6b7169203331", SAMPLED));
     }
 
     #[test]
@@ -224,8 +291,61 @@ mod tests {
                 fields,
                 [b"*".to_vec(), format!("00-{ID}-{end}").into_bytes()]
             );
-            assert_eq!(id(&head).as_ref().map(|id| &id[..]), Some(ID.as_bytes()));
+            let read = super::parent(&head).unwrap();
+            assert_eq!(
+                (&read.id[..], read.flags),
+                (ID.as_bytes(), u8::from(sampled))
+            );
         }
+    }
+
+    #[test]
+    fn another_parent_takes_the_place_of_the_first_if_there_is_one() {
+        let id = ID.as_bytes().try_into().unwrap();
+        for (flags, said) in [(0x01, "01"), (0x03, "03"), (0xff, "03"), (0x00, "01")] {
+            let mut head = with(&[("Traceparent", PARENT), ("accept", "*")]);
+            name_parent(id, 0xabc, flags, &mut head);
+            assert_eq!(
+                head.first(Name::Traceparent).map(String::from_utf8_lossy),
+                Some(format!("00-{ID}-0000000000000abc-{said}").into())
+            );
+            assert_eq!(head.count(Name::Traceparent), 1);
+        }
+        let mut bare = with(&[]);
+        name_parent(id, 0xabc, 1, &mut bare);
+        assert_eq!(bare.first(Name::Traceparent), None);
+    }
+
+    #[test]
+    fn digits_are_bytes() {
+        assert_eq!(
+            unhex::<16, 8>(b"b7ad6b7169203331"),
+            0xb7ad_6b71_6920_3331_u64.to_be_bytes()
+        );
+    }
+
+    fn traces(count: u128) -> impl Iterator<Item = TraceId> {
+        // Spread evenly over what is random.
+        let step = 1_u128 << 56;
+        (0..count).map(move |number| {
+            let text = format!("{:032x}", (number << 64) + step * number / count);
+            text.as_bytes().try_into().unwrap()
+        })
+    }
+
+    #[test]
+    fn as_many_traces_are_chosen_as_the_share_says() {
+        for percent in 0..=100 {
+            let chosen = traces(10_000).filter(|id| is_chosen(id, percent)).count();
+            assert!(
+                chosen.abs_diff(usize::from(percent) * 100) <= 1,
+                "{percent}%: {chosen}"
+            );
+        }
+        // What OpenTelemetry says of one in two: from 80000000000000 on.
+        let half =
+            |random: &str| is_chosen(format!("{random:0>32}").as_bytes().try_into().unwrap(), 50);
+        assert!(half("80000000000000") && !half("7fffffffffffff"));
     }
 
     proptest! {
@@ -234,9 +354,22 @@ mod tests {
             let mut head = with(&[]);
             head.push(b"traceparent", &parent);
             head.push(b"tracestate", &state);
-            let known = id(&head);
+            let known = super::parent(&head);
             prop_assert_eq!(known.is_some(), parsed(&parent).is_some());
             keep_good_state(&mut head);
+        }
+
+        #[test]
+        fn the_same_name_is_decided_on_in_the_same_way(id in any::<u128>(), before in any::<u64>(), percent in 0..=100_u8, more in 0..=100_u8) {
+            let text = |id: u128| TraceId::try_from(format!("{id:032x}").as_bytes()).unwrap();
+            let chosen = is_chosen(&text(id), percent);
+            prop_assert_eq!(is_chosen(&text(id), percent), chosen);
+            // Only the last 7 bytes count, which are random in the names of others too.
+            let other = id & ((1 << 56) - 1) | u128::from(before) << 64;
+            prop_assert_eq!(is_chosen(&text(other), percent), chosen);
+            // Who asks for more gets these as well.
+            prop_assert!(!chosen || is_chosen(&text(id), percent.max(more)));
+            prop_assert!(is_chosen(&text(id), 100) && !is_chosen(&text(id), 0));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! which is what [`diff`] does for the log of a reload.
 //!
 //! In reading order: [`listener`] with [`tls`], [`route`], [`action`] (what becomes of a request) with [`fields`], [`pages`]
-//! and [`template`], [`pool`] with [`names`], [`process`] (server, admin, log), [`diff`] with [`moves`] (what a change would
+//! and [`template`], [`pool`] with [`names`], [`process`] (server, admin, log) with [`export`] (where traces go), [`diff`] with [`moves`] (what a change would
 //! do to traffic), [`advice`] (what is valid and will hurt).
 //!
 //! Deliberately absent: TOML and serde (`config` knows them), live state (`snapshot` joins it).
@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub mod action;
 pub mod advice;
 pub mod diff;
+pub mod export;
 pub mod fields;
 pub mod listener;
 pub mod moves;

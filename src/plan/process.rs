@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::export::Export;
 use super::listener::ListenAddress;
 pub use crate::telemetry::{AccessFormat, AccessTarget, ClientIp, Level};
 
@@ -113,12 +114,14 @@ impl Default for AccessLog {
 }
 
 /// Traces (W3C Trace Context).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     /// What becomes of the trace that a request comes with.
     pub context: TraceContext,
     /// Of how many traces in a hundred that begin here the backends are asked to record their part.
     pub sample: u8,
+    /// Where our own part of those that are recorded goes; absent if we record none.
+    pub export: Option<Arc<Export>>,
 }
 
 /// What becomes of the trace that a request comes with.
@@ -137,6 +140,7 @@ impl Default for Trace {
         Self {
             context: TraceContext::Pass,
             sample: 100,
+            export: None,
         }
     }
 }

@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::failure::cause_of_cut;
-use super::record;
 use super::trace::{self, Trace};
+use super::{record, spans};
 use crate::backend::{Backend, InFlight};
 use crate::message::body::Ending;
 use crate::message::head::Version;
@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     /// What the log wants and the head will not keep; absent when nothing is logged.
     pub(super) story: Option<Story>,
     pub(super) trace: Option<Trace>,
+    /// What is recorded of it for whoever collects traces.
+    pub(super) recording: spans::Recording,
     pub(super) attempts: SmallVec<[Tried; 2]>,
     pub(super) sticky: Option<StickyOutcome>,
     /// Whether the client hears what was decided.
@@ -99,6 +101,8 @@ pub(super) struct Tried {
     pub(super) begun: Instant,
     /// Zero while it lasts.
     pub(super) took: Duration,
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "it says nothing"))]
+    pub(super) span: spans::Span,
 }
 
 /// Names one exchange in the log, towards the backend and towards the client.
@@ -129,6 +133,7 @@ impl Exchange {
             host_by_backend: false,
             story: None,
             trace: None,
+            recording: spans::Recording::default(),
             attempts: SmallVec::new(),
             sticky: None,
             tells: false,
@@ -148,12 +153,14 @@ impl Exchange {
     }
 
     /// Notes what the head says before it is rewritten.
-    pub(super) fn begin(&mut self, head: &Head, peer: &Peer) {
+    pub(super) fn begin(&mut self, head: &Head, peer: &Peer, outlet: &spans::Outlet) {
         self.client = peer.address;
         self.expects_continue = hop_by_hop::expects_continue(head);
         let plan = &self.view.plan;
-        self.trace = trace::of(head, plan.trace, &self.worker);
-        if self.log.borrow().is_on() {
+        self.trace = trace::of(head, &plan.trace, &self.worker);
+        let (trace, export) = (self.trace.as_ref(), plan.trace.export.as_ref());
+        self.recording = spans::begin(head, trace, export, outlet, &self.worker);
+        if self.log.borrow().is_on() || spans::is_recorded(self) {
             self.story = Some(Story::of(head, head.target(), &plan.log.access));
         }
     }

@@ -18,7 +18,7 @@ use super::affinity::Inputs;
 use super::course::Course;
 use super::exchange::Exchange;
 use super::retry::{attempt, before, note_answered, note_failed, note_head, note_pick};
-use super::{Failure, Incoming, Proxy, rewrite};
+use super::{Failure, Incoming, Proxy, rewrite, spans};
 use crate::backend::InFlight;
 use crate::message::body::{Body as _, Length, RequestBody};
 use crate::message::{Method, hop_by_hop};
@@ -59,6 +59,7 @@ pub(super) async fn send<'c, T: Transport>(
     if x.host_by_backend {
         rewrite::host_of(pool.backend(at.0).address(), &mut request.head);
     }
+    spans::name_attempt(&mut request.head, x);
     let Incoming { head, body, .. } = request;
     let head = &*head;
     let (transport, whole) = (&proxy.transport, body.take().unwrap_or_default());
@@ -76,9 +77,13 @@ pub(super) async fn send<'c, T: Transport>(
         }
     }
     let second = race.runners[1].at;
-    let own_head = x.host_by_backend.then(|| {
+    let is_another = x.host_by_backend || spans::is_recorded(x);
+    let own_head = is_another.then(|| {
         let mut own = head.clone();
-        rewrite::host_of(pool.backend(second.0).address(), &mut own);
+        if x.host_by_backend {
+            rewrite::host_of(pool.backend(second.0).address(), &mut own);
+        }
+        spans::name_attempt(&mut own, x);
         own
     });
     let second_head = own_head.as_ref().unwrap_or(head);

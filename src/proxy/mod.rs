@@ -7,7 +7,7 @@
 //! request and all that is known of it), [`admit`] (is it a request we take, and for whom), [`answer`] (routes
 //! that answer by themselves), [`affinity`] (what the strategy wants to know), [`request`] (the head that the
 //! backend sees), with [`path`], [`rewrite`] and [`headers`], [`retry`] (pick, send, perhaps again) with [`course`] (what may be due), [`hedge`] (two at once) and [`queue`] (waiting for a place), [`response`] (the head
-//! that the client sees), [`trace`] (which goes on, or begins), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
+//! that the client sees), [`trace`] (which goes on, or begins) with [`spans`](mod@spans) (where it is recorded), [`stream`] (the body that carries it all), [`pauses`] (whose streams may be silent), [`failure`] (three questions to whatever
 //! went wrong), [`reply`] (failures become responses here and nowhere else) with [`pages`] and [`grpc`], [`record`] (once, at
 //! the end), [`decision`] (what was decided, for whoever asks). What templates are filled with is in [`values`].
 //!
@@ -33,6 +33,11 @@ mod request;
 mod response;
 mod retry;
 mod rewrite;
+#[cfg(feature = "otel")]
+mod spans;
+#[cfg(not(feature = "otel"))]
+#[path = "no_spans.rs"]
+mod spans;
 mod stream;
 mod trace;
 mod upgrade;
@@ -74,6 +79,8 @@ pub struct Proxy<T> {
     listeners: RefCell<HashMap<ListenerKey, Known, RandomState>>,
     opened: RefCell<Opened>,
     streams: Rc<Crew<h2::Opened<Self>>>,
+    /// Where spans go.
+    spans: spans::Outlet,
 }
 
 /// A listener's address as connections know it, and where it stands in the generation seen last.
@@ -114,7 +121,16 @@ impl<T: Transport> Proxy<T> {
             listeners: RefCell::default(),
             opened: RefCell::default(),
             streams: Rc::default(),
+            spans: spans::Outlet::default(),
         }
+    }
+
+    /// The same, which hands the spans of sampled traces over.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn with_spans(mut self, outlet: crate::otel::Outlet) -> Self {
+        self.spans = Some(outlet);
+        self
     }
 
     /// The way to the backends.
@@ -241,7 +257,7 @@ impl<T: Transport> Handler for Proxy<T> {
         if incoming.head.may_have(Name::ForecourtExplain) {
             decision::ask(&mut incoming.head, &mut x);
         }
-        x.begin(&incoming.head, peer);
+        x.begin(&incoming.head, peer, &self.spans);
         let answer = match self.exchange(&mut incoming, &mut x).await {
             Ok(Reached::Backend(response)) => Outgoing::relay(response.head, response.body, x),
             Ok(Reached::Route(own)) => own.answer(&incoming.head, incoming.body.take(), x),
@@ -265,7 +281,7 @@ impl<T: Transport> Handler for Proxy<T> {
         if head.may_have(Name::ForecourtExplain) {
             decision::ask(&mut head, &mut x);
         }
-        x.begin(&head, peer);
+        x.begin(&head, peer, &self.spans);
         let answer = reply::reply(cause, (&head, None), None, x);
         self.worker.give_head(head);
         answer

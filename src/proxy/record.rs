@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::decision;
 use super::exchange::{Exchange, Story};
+use super::{decision, spans};
 use crate::message::body::Ending;
 use crate::telemetry::access::{Attempt, Times};
 use crate::telemetry::{AccessRecord, Cause, CodeClass};
@@ -33,6 +33,7 @@ pub(super) fn write(x: &mut Exchange) {
         CodeClass::of(x.status)
     };
     count(x, class, total, ended);
+    spans::hand_over(x, total);
     let notable = x.cause.is_some() || x.attempts.len() > 1 || x.status >= 500;
     let mut log = x.log.borrow_mut();
     let (is_logged, kept) = (log.is_on(), log.wants(notable, total));

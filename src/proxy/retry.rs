@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::affinity::Inputs;
 use super::course::Course;
 use super::exchange::{Exchange, Tried as Record};
-use super::{Failure, Incoming, Proxy, hedge, queue, rewrite};
+use super::{Failure, Incoming, Proxy, hedge, queue, rewrite, spans};
 use crate::backend::InFlight;
 use crate::message::body::{Body as _, Length, RequestBody};
 use crate::snapshot::{Choice, Claimed, Pool};
@@ -98,6 +98,7 @@ async fn send<'c, T: Transport>(
     if x.host_by_backend {
         rewrite::host_of(pool.backend(slot).address(), &mut request.head);
     }
+    spans::name_attempt(&mut request.head, x);
     // Never empty here: a failed attempt gives it back.
     let body = request.body.take().unwrap_or_default();
     let is_empty = matches!(body.length(), Length::Absent { .. } | Length::Exact(0));
@@ -193,6 +194,7 @@ pub(super) fn note_pick(
         cause: None,
         begun,
         took: Duration::ZERO,
+        span: spans::of_attempt(x),
     });
     x.in_flight = Some(claim);
 }
@@ -200,6 +202,9 @@ pub(super) fn note_pick(
 /// Takes note of the head of the last attempt's response.
 pub(super) fn note_head<B>(pool: &Pool, response: &Response<B>, x: &mut Exchange) {
     let first_byte = x.received.elapsed();
+    if let Some(last) = x.attempts.last_mut() {
+        spans::note_status(last, response.head.status());
+    }
     x.connecting = Some(response.connecting);
     x.first_byte = Some(first_byte);
     // What is quick to fail says nothing of how long an answer takes.
@@ -270,6 +275,7 @@ fn note_discarded(pool: &Pool, status: u16, x: &mut Exchange) {
 
 /// Ends the record of an attempt that was answered.
 pub(super) fn note_answered(pool: &Pool, status: u16, record: &mut Record, worker: WorkerId) {
+    spans::note_status(record, status);
     record.took = record.begun.elapsed().max(Duration::from_nanos(1));
     let cells = pool.backend(record.slot).meters().at(worker);
     cells.requests[CodeClass::of(status).index()].add(1);

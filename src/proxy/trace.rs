@@ -1,7 +1,7 @@
 //! The trace that an exchange is part of: read, and begun where the operator wants that.
 
 use super::exchange::Exchange;
-use crate::message::trace::{self, TraceId};
+use crate::message::trace::{self, SAMPLED, TraceId};
 use crate::message::{Head, Name};
 use crate::plan::process::{Trace as Rules, TraceContext};
 use crate::worker::Worker;
@@ -10,23 +10,40 @@ use crate::worker::Worker;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trace {
     pub(super) id: TraceId,
+    /// What it came with, or begins with.
+    pub(super) flags: u8,
     /// Whether it begins here.
-    begins: bool,
+    pub(super) begins: bool,
+}
+
+impl Trace {
+    /// Whether those who have a part in it are asked to record it.
+    pub(super) const fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
 }
 
 /// The trace of a request: the one it came with, or one that begins.
-pub(super) fn of(head: &Head, rules: Rules, worker: &Worker) -> Option<Trace> {
-    let id = match rules.context {
-        TraceContext::Begin | TraceContext::Pass => trace::id(head),
+pub(super) fn of(head: &Head, rules: &Rules, worker: &Worker) -> Option<Trace> {
+    let parent = match rules.context {
+        TraceContext::Begin | TraceContext::Pass => trace::parent(head),
         TraceContext::Restart => None,
     };
-    match (id, rules.context) {
-        (Some(id), _) => Some(Trace { id, begins: false }),
-        (None, TraceContext::Pass) => None,
-        (None, TraceContext::Begin | TraceContext::Restart) => Some(Trace {
-            id: super::exchange::draw_hex(worker),
-            begins: true,
+    match (parent, rules.context) {
+        (Some(parent), _) => Some(Trace {
+            id: parent.id,
+            flags: parent.flags,
+            begins: false,
         }),
+        (None, TraceContext::Pass) => None,
+        (None, TraceContext::Begin | TraceContext::Restart) => {
+            let id = super::exchange::draw_hex(worker);
+            Some(Trace {
+                id,
+                flags: u8::from(trace::is_chosen(&id, rules.sample)),
+                begins: true,
+            })
+        }
     }
 }
 
@@ -36,14 +53,8 @@ pub(super) fn shape(head: &mut Head, x: &Exchange) {
         None if head.first(Name::Traceparent).is_some() => trace::remove(head),
         None => {}
         Some(trace) if trace.begins => {
-            let sample = u64::from(x.view.plan.trace.sample);
             trace::remove(head);
-            trace::begin(
-                &trace.id,
-                x.worker.draw(),
-                x.worker.draw() % 100 < sample,
-                head,
-            );
+            trace::begin(&trace.id, x.worker.draw(), trace.is_sampled(), head);
         }
         Some(_) => trace::keep_good_state(head),
     }

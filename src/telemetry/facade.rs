@@ -16,7 +16,7 @@ use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::exposition::Scrape;
 use super::names::{self, Home, Kind, Metric};
-use super::words::ReloadResult;
+use super::words::{ReloadResult, TraceLoss};
 
 /// Counters and gauges that are not per request.
 #[derive(Debug)]
@@ -48,6 +48,9 @@ impl Facade {
         for result in [ReloadResult::Ok, ReloadResult::Refused] {
             let metric = &names::TLS_CERTIFICATE_RENEWALS;
             facade.series(metric, [result.as_str().to_owned()].into());
+        }
+        for reason in TraceLoss::ALL {
+            facade.series(&names::TRACES_DROPPED, [reason.as_str().to_owned()].into());
         }
         for result in ["ok", "failed"] {
             facade.series(&names::UPGRADES, [result.to_owned()].into());

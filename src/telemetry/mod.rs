@@ -57,3 +57,4 @@ pub use meters::{
     StickyOutcome, TlsResult, WorkerId,
 };
 pub use recent::Recent;
+pub use words::TraceLoss;

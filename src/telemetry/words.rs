@@ -91,6 +91,18 @@ words! {
 }
 
 words! {
+    /// Why the spans of a request were lost.
+    TraceLoss {
+        /// Too many waited to be exported.
+        QueueFull = "queue-full",
+        /// The collector could not be reached, or could not take them for now, as often as they were sent.
+        Failed = "failed",
+        /// The collector does not want them.
+        Refused = "refused",
+    }
+}
+
+words! {
     /// What became of a retry.
     RetryOutcome {
         /// The last attempt was answered.

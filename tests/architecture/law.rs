@@ -54,6 +54,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    ("otel", &["plan", "telemetry"]),
     ("worker", &["telemetry", "message", "h1", "h2"]),
     ("listener", &["plan", "snapshot", "telemetry", "worker"]),
     (
@@ -94,6 +95,8 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "strategy",
             "route",
             "telemetry",
+            // The spans of an exchange are handed over like its line of the log.
+            "otel",
             "worker",
         ],
     ),

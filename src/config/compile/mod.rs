@@ -5,7 +5,7 @@
 //! error goes on with a default, so that one run finds all of them; a plan made along with errors is thrown away.
 //!
 //! In reading order: [`scope`] (taking values, reporting problems), [`units`], [`address`], then a file for each table:
-//! [`process`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
+//! [`process`] with [`export`], [`listener`] with [`tls`], [`route`] with [`conditions`], [`action`], [`template`], [`fields`] and
 //! [`page`], [`pool`] with [`name`] and [`pool_tls`], [`sticky`], [`health`]; here what goes over all files: names and addresses that
 //! must not be twice.
 //!
@@ -15,6 +15,7 @@ mod action;
 mod address;
 mod conditions;
 mod drain;
+mod export;
 mod fields;
 mod health;
 mod limits;
@@ -102,7 +103,7 @@ pub(super) fn compile(read: &Read, outside: &Outside, collector: &Collector) -> 
         ),
         admin,
         log: process::log(single("log", &roots, |raw| &raw.log).as_ref()),
-        trace: process::trace(single("trace", &roots, |raw| &raw.trace).as_ref()),
+        trace: process::trace(single("trace", &roots, |raw| &raw.trace).as_ref(), outside),
         dns: process::dns(single("dns", &roots, |raw| &raw.dns).as_ref()),
         listeners: listeners.into_iter().flatten().map(Arc::new).collect(),
         routes,

@@ -129,7 +129,7 @@ fn authorities(ca: &Given<'_, String>, outside: &Outside) -> Option<Arc<RootCert
     }
 }
 
-fn system_roots(given: &Given<'_, raw::Tls>, outside: &Outside) -> Option<Arc<RootCertStore>> {
+fn system_roots<T>(given: &Given<'_, T>, outside: &Outside) -> Option<Arc<RootCertStore>> {
     match outside.system_roots.as_ref()? {
         Ok(roots) => Some(Arc::clone(roots)),
         Err(why) => {
@@ -137,6 +137,24 @@ fn system_roots(given: &Given<'_, raw::Tls>, outside: &Outside) -> Option<Arc<Ro
             given.report(finding.help(
                 "install the package `ca-certificates`, or name the authority, such as ca = \"internal-ca.pem\"",
             ));
+            None
+        }
+    }
+}
+
+/// The settings with whoever the system trusts, and nobody else.
+pub(super) fn of_system<T>(given: &Given<'_, T>, outside: &Outside) -> Option<PoolTls> {
+    let roots = system_roots(given, outside)?;
+    match config(&roots, None, true) {
+        Ok(config) => Some(PoolTls {
+            ca: None,
+            roots,
+            client: None,
+            verify: true,
+            config: Arc::new(config),
+        }),
+        Err(error) => {
+            given.report(Finding::error(error.to_string()));
             None
         }
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::address::{self, Example};
+use super::export;
 use super::scope::{Given, Scope, Zero};
 use crate::config::outside::Outside;
 use crate::config::problem::Finding;
@@ -254,12 +255,18 @@ fn parameters(list: &Given<'_, List<String>>) -> Vec<Box<str>> {
     named.collect()
 }
 
-pub(super) fn trace(given: Option<&Given<'_, raw::Trace>>) -> Trace {
+pub(super) fn trace(given: Option<&Given<'_, raw::Trace>>, outside: &Outside) -> Trace {
     let default = Trace::default();
     let Some(Given { value, scope, .. }) = given else {
         return default;
     };
-    let context = scope.word("context", &value.context, default.context, &CONTEXTS);
+    let export = scope.get("export", &value.export);
+    // Whoever wants traces wants them of requests that come without one as well.
+    let usual = match value.export {
+        Some(_) => TraceContext::Begin,
+        None => default.context,
+    };
+    let context = scope.word("context", &value.context, usual, &CONTEXTS);
     if let Some(sample) = scope.get("sample", &value.sample)
         && context == TraceContext::Pass
     {
@@ -269,6 +276,7 @@ pub(super) fn trace(given: Option<&Given<'_, raw::Trace>>) -> Trace {
     Trace {
         context,
         sample: scope.percent("sample", &value.sample, default.sample),
+        export: export.and_then(|given| export::export(&given, outside)),
     }
 }
 

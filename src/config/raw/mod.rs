@@ -85,6 +85,7 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["log"] => fields_of::<process::Log>(),
         ["log", "access"] => fields_of::<process::Access>(),
         ["trace"] => fields_of::<process::Trace>(),
+        ["trace", "export"] => fields_of::<process::Export>(),
         ["dns"] => fields_of::<process::Dns>(),
         ["listeners", _] => fields_of::<listener::Listener>(),
         ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
@@ -149,7 +150,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 27] = [
+        let tables: [&[&str]; 28] = [
             &[],
             &["server"],
             &["server", "shutdown"],
@@ -157,6 +158,7 @@ mod tests {
             &["log"],
             &["log", "access"],
             &["trace"],
+            &["trace", "export"],
             &["dns"],
             &["listeners", "*"],
             &["listeners", "*", "tls"],

@@ -56,6 +56,18 @@ pub(crate) struct Access {
 pub(crate) struct Trace {
     pub(crate) context: Field<String>,
     pub(crate) sample: Field<String>,
+    pub(crate) export: Field<Export>,
+}
+
+/// Where our own part of them goes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Export {
+    pub(crate) endpoint: Field<String>,
+    pub(crate) headers_file: Field<String>,
+    pub(crate) timeout: Field<String>,
+    pub(crate) queue: Field<i64>,
+    pub(crate) service: Field<String>,
 }
 
 /// How names of backends are asked for; what holds by default says `plan::Dns`.
@@ -70,7 +82,7 @@ pub(crate) struct Dns {
     pub(crate) required: Field<bool>,
 }
 
-tables!(Server, Shutdown, Admin, Log, Access, Trace, Dns,);
+tables!(Server, Shutdown, Admin, Log, Access, Trace, Export, Dns,);
 
 /// Nobody in front needs to notice: whoever has such a somebody knows how long that takes, and sets it.
 pub(crate) const SHUTDOWN_DELAY: Duration = Duration::ZERO;
@@ -82,6 +94,14 @@ pub(crate) const SHUTDOWN_SPREAD: Duration = Duration::from_secs(5);
 pub(crate) const RECENT: usize = 1000;
 /// Of memory, some hundreds of megabytes: nobody looks at more.
 pub(crate) const RECENT_MOST: i64 = 100_000;
+/// What OpenTelemetry's own exporters wait for a collector.
+pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// As many as OpenTelemetry's own exporters keep: some megabytes.
+pub(crate) const EXPORT_QUEUE: usize = 2048;
+/// Of memory, a hundred megabytes; whoever needs more needs a faster collector.
+pub(crate) const EXPORT_QUEUE_MOST: i64 = 65_536;
+/// What is shown for all instances together.
+pub(crate) const EXPORT_SERVICE: &str = "forecourt";
 /// All of them would be connected to and checked.
 pub(crate) const ADDRESSES_MOST: i64 = 10_000;
 /// More than any machine has cores: a typing error.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Change, Lines, Subject};
+use crate::plan::export::{Endpoint, Export};
 use crate::plan::process::{
     AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Trace, TraceContext,
 };
@@ -159,7 +160,12 @@ pub(super) fn trace(old: &Trace, new: &Trace, changes: &mut Vec<Change>) {
         subject: Subject::Trace,
         changes,
     };
-    let Trace { context, sample } = old;
+    let Trace {
+        context,
+        sample,
+        export,
+    } = old;
+    export_of(export.as_deref(), new.export.as_deref(), &mut lines);
     lines.compare("context", context, &new.context, |context| {
         match context {
             TraceContext::Begin => "begin",
@@ -169,6 +175,39 @@ pub(super) fn trace(old: &Trace, new: &Trace, changes: &mut Vec<Change>) {
         .to_owned()
     });
     lines.compare("sample", sample, &new.sample, percent);
+}
+
+fn export_of(old: Option<&Export>, new: Option<&Export>, lines: &mut Lines<'_>) {
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(new)) => lines.say(format!("export to {}", new.endpoint)),
+        (Some(_), None) => lines.say("export no more"),
+        (Some(old), Some(new)) => {
+            let Export {
+                endpoint,
+                tls,
+                headers,
+                timeout,
+                queue,
+                service,
+            } = old;
+            lines.compare(
+                "export.endpoint",
+                endpoint,
+                &new.endpoint,
+                Endpoint::to_string,
+            );
+            if *tls != new.tls && endpoint.https == new.endpoint.https {
+                lines.say("export: other authorities of the system");
+            }
+            if *headers != new.headers {
+                lines.say("export.headers_file: other fields");
+            }
+            lines.durations([("export.timeout", *timeout, new.timeout)]);
+            lines.compare("export.queue", queue, &new.queue, usize::to_string);
+            lines.compare("export.service", service, &new.service, ToString::to_string);
+        }
+    }
 }
 
 fn percent(percent: &u8) -> String {

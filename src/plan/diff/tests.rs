@@ -301,6 +301,7 @@ fn listeners_and_logs() {
         plan.trace = Trace {
             context: TraceContext::Begin,
             sample: 1,
+            export: None,
         };
         let web_listener = Arc::make_mut(&mut plan.listeners[0]);
         web_listener.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
