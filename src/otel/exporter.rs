@@ -174,7 +174,6 @@ impl Work {
                 } else {
                     TraceLoss::Refused
                 };
-                self.shared.drop_some(why, batch.len());
                 if self.failing.is_none() {
                     tracing::warn!(
                         %endpoint, %cause,
@@ -182,6 +181,7 @@ impl Work {
                     );
                 }
                 *self.failing.get_or_insert(0) += batch.len();
+                self.shared.drop_some(why, batch.len());
             }
         }
     }

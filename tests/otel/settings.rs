@@ -55,8 +55,8 @@ fn what_is_wrong_is_named_with_its_remedy() {
         ),
         (&format!("{url}headers_file = \"none\""), "No such file"),
         (
-            &format!("{url}header = \"a\""),
-            "did you mean `headers_file`?",
+            &format!("{url}time_out = \"1s\""),
+            "did you mean `timeout`?",
         ),
     ] {
         let (is_right, said) = checked(wrong);

@@ -43,6 +43,7 @@ fn attempts(spans: &[Told]) -> &[Told] {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one scene, looked at from all sides")]
 fn a_request_is_a_span_and_its_attempt_the_parent_of_what_the_backend_records() {
     let (collector, origin) = (Collector::new(), Origin::named("a"));
     let settings = ["", "service = \"edge\"", ""];
