@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,7 +16,6 @@ use super::instance::{self, Instance};
 use super::order::Wish;
 use super::problem::Problem;
 use super::{dashboard, events, explain, requests, scrape, stats, status, steer};
-use crate::telemetry::exposition::CONTENT_TYPE;
 
 pub(super) fn router(instance: Arc<Instance>) -> Router {
     Router::new()
@@ -112,11 +111,7 @@ async fn readyz(State(instance): State<Arc<Instance>>) -> Response {
 }
 
 async fn metrics(State(instance): State<Arc<Instance>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        scrape::text(&instance),
-    )
-        .into_response()
+    scrape::answer(&instance)
 }
 
 async fn show_status(State(instance): State<Arc<Instance>>) -> Json<status::Status> {

@@ -30,3 +30,6 @@ pub(crate) mod steer;
 
 pub use instance::Instance;
 pub use serve::{AdminError, Entrance, Running, bind};
+
+#[cfg(test)]
+mod tests;

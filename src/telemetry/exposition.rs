@@ -1,260 +1,249 @@
-//! The text that Prometheus reads: figures gathered into families, families written in order.
+//! The text that Prometheus reads, written line by line as figures are handed in.
 //!
-//! Whoever answers `/metrics` makes a [`Scrape`], adds what there is, and takes the text. Families
-//! come out sorted, each with its help, series sorted by their labels and none twice: a duplicate
-//! would make Prometheus refuse the whole scrape, so figures of the same name and labels are added up.
+//! Whoever answers `/metrics` makes an [`Exposition`], hands in one family after another, and takes the text, all at
+//! once or a piece at a time. A family's help and type are written when its first figure comes, so that what has no
+//! figures is not there. With 10,000 backends these are half a million lines: [`Labels`] are rendered once for all
+//! families of a backend, and a line is copied together without anything between it and the text.
+//!
+//! None of this knows what has been handed in before: families must come whole, and series once. A duplicate would
+//! make Prometheus refuse the whole scrape.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ptr;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto;
 
-use super::cause::Cause;
 use super::cells::HistogramTotal;
-use super::meters::{BackendTotal, ListenerTotal, PoolTotal, RouteTotal};
-use super::names::{self, Kind, Metric};
-use super::words::{
-    CodeClass, HedgeOutcome, PickReason, QueueOutcome, RetryOutcome, StickyOutcome, TlsResult,
-};
+use super::names::{Kind, Metric};
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// One scrape in the making.
+/// Names and values of labels as they stand between the braces, `pool="shop",backend="127.0.0.1:9001"`. In their
+/// order series can be sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Box<str>);
+
+impl Labels {
+    /// Renders them; of names without a value, and of values without a name, there is nothing.
+    pub fn new(names: &[&str], values: &[&str]) -> Self {
+        let mut text = String::new();
+        for (name, value) in names.iter().zip(values) {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(name);
+            text.push_str("=\"");
+            for char in value.chars() {
+                match char {
+                    '\\' => text.push_str("\\\\"),
+                    '"' => text.push_str("\\\""),
+                    '\n' => text.push_str("\\n"),
+                    _ => text.push(char),
+                }
+            }
+            text.push('"');
+        }
+        Self(text.into())
+    }
+}
+
+/// A scrape in the making.
 #[derive(Debug, Default)]
-pub struct Scrape {
-    families: BTreeMap<&'static str, Family>,
-    process: Vec<proto::MetricFamily>,
+pub struct Exposition {
+    text: String,
+    /// The family that is being written.
+    family: Option<&'static Metric>,
 }
 
-#[derive(Debug)]
-struct Family {
-    metric: &'static Metric,
-    /// By label values.
-    samples: BTreeMap<Box<[Box<str>]>, Sample>,
-}
-
-#[derive(Debug)]
-enum Sample {
-    Counter(u64),
-    Gauge(f64),
-    Histogram(HistogramTotal),
-}
-
-impl Scrape {
+impl Exposition {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a counter's figure. `labels` are the values in the order of the metric's labels.
-    pub fn counter(&mut self, metric: &'static Metric, labels: &[&str], value: u64) {
-        debug_assert_eq!(metric.kind, Kind::Counter, "{}", metric.name);
-        if let Sample::Counter(sum) = self.sample(metric, labels, Sample::Counter(0)) {
-            *sum += value;
+    /// Writes a counter's figure. `labels` are all that the metric has.
+    pub fn counter(&mut self, metric: &'static Metric, labels: &Labels, count: u64) {
+        self.begin(metric, Kind::Counter);
+        self.series(metric.name, "", labels);
+        self.integer(count);
+    }
+
+    /// Writes a counter's figures, one for each value of the metric's last label. `labels` are those before it; the
+    /// values need no escapes.
+    pub fn counters<'a>(
+        &mut self,
+        metric: &'static Metric,
+        labels: &Labels,
+        counts: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.begin(metric, Kind::Counter);
+        for (value, count) in counts {
+            self.series_of(metric, labels, value);
+            self.integer(count);
         }
     }
 
-    /// Sets a gauge's figure; of two for the same labels the later one counts.
-    pub fn gauge(&mut self, metric: &'static Metric, labels: &[&str], value: f64) {
-        debug_assert_eq!(metric.kind, Kind::Gauge, "{}", metric.name);
-        *self.sample(metric, labels, Sample::Gauge(0.0)) = Sample::Gauge(value);
+    /// Writes a gauge's figure. `labels` are all that the metric has.
+    pub fn gauge(&mut self, metric: &'static Metric, labels: &Labels, value: f64) {
+        self.begin(metric, Kind::Gauge);
+        self.series(metric.name, "", labels);
+        self.number(value);
     }
 
-    /// Adds a histogram's figures.
-    pub fn histogram(&mut self, metric: &'static Metric, labels: &[&str], total: &HistogramTotal) {
-        debug_assert_eq!(metric.kind, Kind::Histogram, "{}", metric.name);
-        let empty = Sample::Histogram(HistogramTotal::default());
-        if let Sample::Histogram(sum) = self.sample(metric, labels, empty) {
-            sum.merge(total);
-        }
-    }
-
-    /// Adds what workers counted for a backend. In-flight, standing and weight are live state: [`Scrape::gauge`].
-    pub fn backend(&mut self, pool: &str, backend: &str, total: &BackendTotal) {
-        for (code, count) in CodeClass::ALL.iter().zip(total.requests) {
-            self.counter(
-                &names::BACKEND_REQUESTS,
-                &[pool, backend, code.as_str()],
-                count,
-            );
-        }
-        for cause in Cause::of_backend() {
-            let count = total.failures[cause.index()];
-            self.counter(
-                &names::BACKEND_FAILURES,
-                &[pool, backend, cause.as_str()],
-                count,
-            );
-        }
-        for (reason, count) in PickReason::ALL.iter().zip(total.picks) {
-            self.counter(
-                &names::BACKEND_PICKS,
-                &[pool, backend, reason.as_str()],
-                count,
-            );
-        }
-        self.histogram(
-            &names::BACKEND_REQUEST_DURATION,
-            &[pool, backend],
-            &total.duration,
-        );
-        for (state, count) in [
-            ("active", total.connections_active),
-            ("idle", total.connections_idle),
-        ] {
-            self.gauge(
-                &names::BACKEND_CONNECTIONS,
-                &[pool, backend, state],
-                count as f64,
-            );
+    /// Writes a gauge's figures, one for each value of the metric's last label, as [`Exposition::counters`] does.
+    pub fn gauges<'a>(
+        &mut self,
+        metric: &'static Metric,
+        labels: &Labels,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) {
+        self.begin(metric, Kind::Gauge);
+        for (last, value) in values {
+            self.series_of(metric, labels, last);
+            self.number(value);
         }
     }
 
-    /// Adds what workers counted for a route on a listener.
-    pub fn route(&mut self, listener: &str, route: &str, total: &RouteTotal) {
-        for (code, count) in CodeClass::ALL.iter().zip(total.requests) {
-            self.counter(&names::REQUESTS, &[listener, route, code.as_str()], count);
+    /// Writes a histogram's figures. `labels` are all that the metric has.
+    pub fn histogram(&mut self, metric: &'static Metric, labels: &Labels, total: &HistogramTotal) {
+        self.begin(metric, Kind::Histogram);
+        let count = total.count();
+        for (bound, below) in total.cumulative() {
+            self.bucket(metric, labels);
+            self.shortest(bound.as_secs_f64());
+            self.text.push_str("\"} ");
+            self.integer(below);
         }
-        self.histogram(
-            &names::REQUEST_DURATION,
-            &[listener, route],
-            &total.duration,
-        );
+        self.bucket(metric, labels);
+        self.text.push_str("+Inf\"} ");
+        self.integer(count);
+        self.series(metric.name, "_sum", labels);
+        self.number(total.sum().as_secs_f64());
+        self.series(metric.name, "_count", labels);
+        self.integer(count);
     }
 
-    /// Adds what workers counted for a listener.
-    pub fn listener(&mut self, listener: &str, total: &ListenerTotal) {
-        self.gauge(&names::CONNECTIONS, &[listener], total.connections as f64);
-        self.counter(&names::ACCEPT_PAUSES, &[listener], total.pauses);
-        for (result, count) in TlsResult::ALL.iter().zip(total.handshakes) {
-            self.counter(&names::TLS_HANDSHAKES, &[listener, result.as_str()], count);
-        }
-        for cause in Cause::ALL.iter().filter(|cause| cause.is_refusal()) {
-            let count = total.refused[cause.index()];
-            self.counter(&names::REFUSED, &[listener, cause.as_str()], count);
-        }
-    }
-
-    /// Adds what workers counted for a pool.
-    pub fn pool(&mut self, pool: &str, total: &PoolTotal) {
-        for (outcome, count) in HedgeOutcome::ALL.iter().zip(total.hedges) {
-            self.counter(&names::HEDGES, &[pool, outcome.as_str()], count);
-        }
-        for (outcome, count) in RetryOutcome::ALL.iter().zip(total.retries) {
-            self.counter(&names::RETRIES, &[pool, outcome.as_str()], count);
-        }
-        for (outcome, count) in QueueOutcome::ALL.iter().zip(total.queue) {
-            self.counter(&names::QUEUE, &[pool, outcome.as_str()], count);
-        }
-        for (outcome, count) in StickyOutcome::ALL.iter().zip(total.sticky) {
-            self.counter(&names::STICKY, &[pool, outcome.as_str()], count);
-        }
-    }
-
-    /// Adds the `process_*` metrics, read from `/proc` now.
+    /// Writes the `process_*` metrics, read from `/proc` now.
     pub fn process(&mut self) {
         // A new collector each time: a kept one would count CPU time twice if two scrapes met.
-        self.process = ProcessCollector::for_self().collect();
+        let mut families = ProcessCollector::for_self().collect();
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new()
+            .encode_utf8(&families, &mut self.text)
+            .expect("a family has a name and at least one sample, and a string takes all text");
+        self.family = None;
     }
 
-    /// Writes the text.
-    pub fn finish(self) -> String {
-        let mut text = String::new();
-        // Family by family, so that only one exists in the encoder's form at a time.
-        for family in self.families.into_values() {
-            encode(&family.into_proto(), &mut text);
+    /// How much text there is.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Takes the text so far, and leaves room for as much. What comes next goes on where this ends.
+    pub fn take(&mut self) -> String {
+        let room = self.text.capacity();
+        std::mem::replace(&mut self.text, String::with_capacity(room))
+    }
+
+    /// Writes help and type, if this is not the family that is being written.
+    fn begin(&mut self, metric: &'static Metric, kind: Kind) {
+        debug_assert_eq!(metric.kind, kind, "{}", metric.name);
+        if self.family.is_some_and(|family| ptr::eq(family, metric)) {
+            return;
         }
-        let mut process = self.process;
-        process.sort_by(|a, b| a.name().cmp(b.name()));
-        for family in &process {
-            encode(family, &mut text);
+        self.family = Some(metric);
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let name = metric.name;
+        for part in [
+            "# HELP ",
+            name,
+            " ",
+            metric.help,
+            "\n# TYPE ",
+            name,
+            " ",
+            kind,
+            "\n",
+        ] {
+            self.text.push_str(part);
         }
-        text
     }
 
-    fn sample(&mut self, metric: &'static Metric, labels: &[&str], empty: Sample) -> &mut Sample {
-        debug_assert_eq!(metric.labels.len(), labels.len(), "{}", metric.name);
-        let family = self.families.entry(metric.name).or_insert_with(|| Family {
-            metric,
-            samples: BTreeMap::new(),
-        });
-        let labels = labels.iter().map(|label| Box::from(*label)).collect();
-        family.samples.entry(labels).or_insert(empty)
-    }
-}
-
-impl Family {
-    fn into_proto(self) -> proto::MetricFamily {
-        let mut family = proto::MetricFamily::default();
-        family.set_name(self.metric.name.to_owned());
-        family.set_help(self.metric.help.to_owned());
-        family.set_field_type(match self.metric.kind {
-            Kind::Counter => proto::MetricType::COUNTER,
-            Kind::Gauge => proto::MetricType::GAUGE,
-            Kind::Histogram => proto::MetricType::HISTOGRAM,
-        });
-        let names = self.metric.labels;
-        let samples = self.samples.into_iter();
-        family.set_metric(
-            samples
-                .map(|(labels, sample)| sample.into_proto(pairs(names, labels)))
-                .collect(),
-        );
-        family
-    }
-}
-
-impl Sample {
-    fn into_proto(self, labels: Vec<proto::LabelPair>) -> proto::Metric {
-        let mut metric = proto::Metric::from_label(labels);
-        match self {
-            Self::Counter(count) => {
-                let mut counter = proto::Counter::default();
-                counter.set_value(count as f64);
-                metric.set_counter(counter);
-            }
-            Self::Gauge(value) => {
-                let mut gauge = proto::Gauge::default();
-                gauge.set_value(value);
-                metric.set_gauge(gauge);
-            }
-            Self::Histogram(total) => metric.set_histogram(histogram(&total)),
+    /// Writes a line up to its value.
+    fn series(&mut self, name: &str, suffix: &str, labels: &Labels) {
+        self.text.push_str(name);
+        self.text.push_str(suffix);
+        if !labels.0.is_empty() {
+            self.text.push('{');
+            self.text.push_str(&labels.0);
+            self.text.push('}');
         }
-        metric
+        self.text.push(' ');
     }
-}
 
-fn histogram(total: &HistogramTotal) -> proto::Histogram {
-    let mut histogram = proto::Histogram::default();
-    let buckets = total.cumulative().map(|(bound, count)| {
-        let mut bucket = proto::Bucket::default();
-        bucket.set_upper_bound(bound.as_secs_f64());
-        bucket.set_cumulative_count(count);
-        bucket
-    });
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(total.count());
-    histogram.set_sample_sum(total.sum().as_secs_f64());
-    histogram
-}
+    /// The same, with one more label: the metric's last one.
+    fn series_of(&mut self, metric: &Metric, labels: &Labels, value: &str) {
+        self.text.push_str(metric.name);
+        self.before_last(labels);
+        self.text
+            .push_str(metric.labels.last().copied().unwrap_or_default());
+        self.text.push_str("=\"");
+        self.text.push_str(value);
+        self.text.push_str("\"} ");
+    }
 
-fn pairs(names: &[&str], values: Box<[Box<str>]>) -> Vec<proto::LabelPair> {
-    let pair = |(name, value): (&&str, Box<str>)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value(value.into());
-        pair
-    };
-    names.iter().zip(values).map(pair).collect()
-}
+    /// Writes a bucket's line up to the value of its bound.
+    fn bucket(&mut self, metric: &Metric, labels: &Labels) {
+        self.text.push_str(metric.name);
+        self.text.push_str("_bucket");
+        self.before_last(labels);
+        self.text.push_str("le=\"");
+    }
 
-fn encode(family: &proto::MetricFamily, text: &mut String) {
-    TextEncoder::new()
-        .encode_utf8(std::slice::from_ref(family), text)
-        .expect("a family has a name and at least one sample, and a string takes all text");
+    /// Writes labels that one more comes after.
+    fn before_last(&mut self, labels: &Labels) {
+        self.text.push('{');
+        self.text.push_str(&labels.0);
+        if !labels.0.is_empty() {
+            self.text.push(',');
+        }
+    }
+
+    fn integer(&mut self, value: u64) {
+        self.text.push_str(itoa::Buffer::new().format(value));
+        self.text.push('\n');
+    }
+
+    fn number(&mut self, value: f64) {
+        self.shortest(value);
+        self.text.push('\n');
+    }
+
+    /// Writes the shortest digits that mean just this number.
+    fn shortest(&mut self, value: f64) {
+        // Most are integers; below this all integers are what they seem.
+        if value.fract() == 0.0 && value.abs() < 1e15 {
+            self.text.push_str(itoa::Buffer::new().format(value as i64));
+        } else if value.is_infinite() {
+            self.text
+                .push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+        } else {
+            // A string takes all text.
+            let _ = write!(self.text, "{value}");
+        }
+    }
 }
 
 #[cfg(test)]

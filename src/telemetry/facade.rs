@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-use super::exposition::Scrape;
+use super::exposition::{Exposition, Labels};
 use super::names::{self, Home, Kind, Metric};
 use super::words::{ReloadResult, TraceLoss};
 
@@ -68,16 +68,16 @@ impl Facade {
         facade
     }
 
-    /// Adds every series to a scrape.
-    pub fn expose(&self, scrape: &mut Scrape) {
-        for ((name, labels), value) in self.lock().iter() {
-            let Some(metric) = Metric::find(name) else {
-                continue;
-            };
+    /// Writes every series of a metric.
+    pub fn expose(&self, metric: &'static Metric, text: &mut Exposition) {
+        let series = self.lock();
+        let of_metric = series.range((metric.name, Box::default())..);
+        for ((_, labels), value) in of_metric.take_while(|((name, _), _)| *name == metric.name) {
             let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let labels = Labels::new(metric.labels, &labels);
             match metric.kind {
-                Kind::Counter => scrape.counter(metric, &labels, value.load(Relaxed)),
-                Kind::Gauge => scrape.gauge(metric, &labels, f64::from_bits(value.load(Relaxed))),
+                Kind::Counter => text.counter(metric, &labels, value.load(Relaxed)),
+                Kind::Gauge => text.gauge(metric, &labels, f64::from_bits(value.load(Relaxed))),
                 Kind::Histogram => {}
             }
         }
@@ -140,9 +140,11 @@ mod tests {
     use super::*;
 
     fn text_of(facade: &Facade) -> String {
-        let mut scrape = Scrape::new();
-        facade.expose(&mut scrape);
-        scrape.finish()
+        let mut text = Exposition::new();
+        for metric in names::ALL {
+            facade.expose(metric, &mut text);
+        }
+        text.take()
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A bundle is resolved when a configuration is assembled, so that a request finds its cells by
 //! index ([`PerWorker::at`]) and no name or label is looked up. A backend's bundle lives as long as
-//! the backend, over reloads. The scrape takes `total()`: the sum over the workers.
+//! the backend, over reloads. Who looks takes sums over the workers: `total()`, or of one kind of cells
+//! ([`PerWorker::counts`]), as the scrape does, which goes through a family at a time.
 
 use std::ops::{Deref, DerefMut};
 
@@ -191,42 +192,64 @@ impl<Cells> PerWorker<Cells> {
     pub fn at(&self, worker: WorkerId) -> &Cells {
         &self.workers[worker.0]
     }
+
+    /// What these counters have counted, all workers together, as of about now.
+    pub fn counts<const N: usize>(&self, of: impl Fn(&Cells) -> &[Counter; N]) -> [u64; N] {
+        let mut total = [0; N];
+        for cells in &self.workers {
+            for (sum, cell) in total.iter_mut().zip(of(cells)) {
+                *sum += cell.get();
+            }
+        }
+        total
+    }
+
+    /// What this counter has counted, all workers together, as of about now.
+    pub fn count(&self, of: impl Fn(&Cells) -> &Counter) -> u64 {
+        self.workers.iter().map(|cells| of(cells).get()).sum()
+    }
+
+    /// Where this gauge stands, all workers together, as of about now.
+    pub fn level(&self, of: impl Fn(&Cells) -> &Gauge) -> i64 {
+        self.workers.iter().map(|cells| of(cells).get()).sum()
+    }
+
+    /// What this histogram has seen, all workers together, as of about now.
+    pub fn durations(&self, of: impl Fn(&Cells) -> &Histogram) -> HistogramTotal {
+        let mut total = HistogramTotal::default();
+        for cells in &self.workers {
+            total.add(of(cells));
+        }
+        total
+    }
 }
 
 impl BackendMeters {
     /// What heads took, all workers together.
     pub fn heads(&self) -> HistogramTotal {
-        let mut total = HistogramTotal::default();
-        for cells in &self.workers {
-            total.add(&cells.heads);
-        }
-        total
+        self.durations(|cells| &cells.heads)
     }
 
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> BackendTotal {
-        let mut total = BackendTotal::default();
-        for cells in &self.workers {
-            add_up(&mut total.requests, &cells.requests);
-            add_up(&mut total.failures, &cells.failures);
-            add_up(&mut total.picks, &cells.picks);
-            total.duration.add(&cells.duration);
-            total.connections_active += cells.connections_active.get();
-            total.connections_idle += cells.connections_idle.get();
+        BackendTotal {
+            requests: self.counts(|cells| &cells.requests),
+            failures: ByCause(self.counts(|cells| &cells.failures)),
+            picks: self.counts(|cells| &cells.picks),
+            duration: self.durations(|cells| &cells.duration),
+            connections_active: self.level(|cells| &cells.connections_active),
+            connections_idle: self.level(|cells| &cells.connections_idle),
         }
-        total
     }
 
     /// Attempts that were begun, by all workers, as of about now.
     pub fn attempts(&self) -> u64 {
-        let of_one = |cells: &BackendCells| -> u64 { cells.picks.iter().map(Counter::get).sum() };
-        self.workers.iter().map(of_one).sum()
+        self.counts(|cells| &cells.picks).iter().sum()
     }
 
     /// WebSockets and other tunnels, of all workers.
     pub fn tunnels(&self) -> u32 {
-        let sum: i64 = self.workers.iter().map(|cells| cells.tunnels.get()).sum();
-        u32::try_from(sum).unwrap_or_default()
+        u32::try_from(self.level(|cells| &cells.tunnels)).unwrap_or_default()
     }
 
     /// Attempts that ended with an answer other than a 5xx, by all workers, as of about now.
@@ -248,52 +271,39 @@ impl BackendMeters {
 impl RouteMeters {
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> RouteTotal {
-        let mut total = RouteTotal::default();
-        for cells in &self.workers {
-            add_up(&mut total.requests, &cells.requests);
-            total.duration.add(&cells.duration);
+        RouteTotal {
+            requests: self.counts(|cells| &cells.requests),
+            duration: self.durations(|cells| &cells.duration),
         }
-        total
     }
 }
 
 impl ListenerMeters {
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> ListenerTotal {
-        let mut total = ListenerTotal::default();
-        for cells in &self.workers {
-            total.connections += cells.connections.get();
-            add_up(&mut total.handshakes, &cells.handshakes);
-            total.pauses += cells.pauses.get();
-            add_up(&mut total.refused, &cells.refused);
+        ListenerTotal {
+            connections: self.level(|cells| &cells.connections),
+            handshakes: self.counts(|cells| &cells.handshakes),
+            pauses: self.count(|cells| &cells.pauses),
+            refused: ByCause(self.counts(|cells| &cells.refused)),
         }
-        total
     }
 }
 
 impl PoolMeters {
     /// How many requests a hedge ended so, all workers together.
     pub fn hedges(&self, outcome: HedgeOutcome) -> u64 {
-        let cells = self.workers.iter();
-        cells.map(|cells| cells.hedges[outcome.index()].get()).sum()
+        self.count(|cells| &cells.hedges[outcome.index()])
     }
 
     /// The sum over all workers, as of about now.
     pub fn total(&self) -> PoolTotal {
-        let mut total = PoolTotal::default();
-        for cells in &self.workers {
-            add_up(&mut total.retries, &cells.retries);
-            add_up(&mut total.hedges, &cells.hedges);
-            add_up(&mut total.queue, &cells.queue);
-            add_up(&mut total.sticky, &cells.sticky);
+        PoolTotal {
+            retries: self.counts(|cells| &cells.retries),
+            hedges: self.counts(|cells| &cells.hedges),
+            queue: self.counts(|cells| &cells.queue),
+            sticky: self.counts(|cells| &cells.sticky),
         }
-        total
-    }
-}
-
-fn add_up<const N: usize>(total: &mut [u64; N], cells: &[Counter; N]) {
-    for (sum, cell) in total.iter_mut().zip(cells) {
-        *sum += cell.get();
     }
 }
 

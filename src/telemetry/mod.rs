@@ -24,7 +24,7 @@
 //! - `cells.rs`: counter, gauge and histogram with one writer
 //! - `meters.rs`: the bundles of cells for backend, route, listener and pool
 //! - `facade.rs`: the recorder behind the `metrics` macros, for what is seldom
-//! - `exposition.rs`: from figures to the text that Prometheus reads
+//! - `exposition.rs`: the text that Prometheus reads, line by line
 //! - `access/`: the access log, from record to file
 //! - `recent.rs`: the requests of late that are worth a look
 //! - `logging.rs`: the operator's log
@@ -48,7 +48,7 @@ pub mod words;
 pub use access::{AccessControl, AccessFormat, AccessLog, AccessRecord, AccessTarget, ClientIp};
 pub use cause::Cause;
 pub use events::Events;
-pub use exposition::Scrape;
+pub use exposition::Exposition;
 pub use facade::Facade;
 pub use logging::{Colors, Level, LogControl};
 pub use meters::{

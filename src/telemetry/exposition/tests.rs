@@ -1,9 +1,10 @@
 //! The text is read back by a small reader of its own, which knows the format and not the writer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::meters::{BackendMeters, ListenerMeters, PoolMeters, RouteMeters, WorkerId};
+use super::super::cells::Histogram;
+use super::super::names;
 use super::*;
 
 /// What the reader understood: kind and help by family, value by series.
@@ -78,182 +79,131 @@ fn labels_of(series: &str) -> BTreeMap<String, String> {
     labels
 }
 
-fn full_scrape() -> Scrape {
-    let backend = BackendMeters::new(2);
-    for worker in [WorkerId(0), WorkerId(1)] {
-        let cells = backend.at(worker);
-        cells.requests[CodeClass::Success.index()].add(3);
-        cells.failures[Cause::ConnectRefused.index()].add(1);
-        cells.failures[Cause::NoRoute.index()].add(9);
-        cells.duration.observe(Duration::from_millis(3));
-        cells.connections_idle.add(2);
+/// Something of every metric, in the order of the table.
+fn all_of_the_table() -> String {
+    let mut text = Exposition::new();
+    for metric in names::ALL {
+        let values = ["b", "a\"b\\c\nd é{}=,", "c"];
+        let labels = Labels::new(metric.labels, &values);
+        match metric.kind {
+            Kind::Counter => text.counter(metric, &labels, 12),
+            Kind::Gauge => text.gauge(metric, &labels, 0.5),
+            Kind::Histogram => text.histogram(metric, &labels, &HistogramTotal::default()),
+        }
     }
-    let mut scrape = Scrape::new();
-    scrape.backend("shop", "127.0.0.1:9001", &backend.total());
-    scrape.gauge(&names::BACKEND_IN_FLIGHT, &["shop", "127.0.0.1:9001"], 4.0);
-    scrape.gauge(&names::BACKEND_LIMIT, &["shop", "127.0.0.1:9001"], 20.0);
-    scrape.counter(
-        &names::BACKEND_EJECTIONS,
-        &["shop", "127.0.0.1:9001", "failures"],
-        1,
-    );
-    scrape.counter(&names::HEALTH_CHECKS, &["shop", "127.0.0.1:9001", "ok"], 7);
-    scrape.gauge(&names::BACKEND_UP, &["shop", "127.0.0.1:9001"], 1.0);
-    scrape.gauge(&names::BACKEND_WEIGHT, &["shop", "127.0.0.1:9001"], 1.0);
-    scrape.route("web", "*", &RouteMeters::new(1).total());
-    scrape.listener("web", &ListenerMeters::new(1).total());
-    scrape.gauge(
-        &names::TLS_CERTIFICATE_EXPIRY,
-        &["web", "shop.example"],
-        2_000_000_000.0,
-    );
-    scrape.pool("shop", &PoolMeters::new(1).total());
-    scrape.gauge(&names::POOL_PANIC, &["shop"], 0.0);
-    scrape.gauge(&names::POOL_QUEUED, &["shop"], 0.0);
-    let facade = super::super::facade::Facade::new();
-    metrics::with_local_recorder(&facade, || {
-        metrics::gauge!(names::CONFIG_GENERATION.name).set(1.0);
-        metrics::gauge!(names::CONFIG_GENERATIONS_ALIVE.name).set(1.0);
-        metrics::gauge!(names::CONFIG_LAST_RELOAD_SUCCESS.name).set(1_795_000_000.5);
-        let name = "shop.internal:80";
-        metrics::gauge!(names::DNS_ADDRESSES.name, "name" => name).set(1.0);
-        metrics::gauge!(names::DNS_LAST_ANSWER.name, "name" => name).set(1_795_000_000.5);
-        metrics::counter!(names::DNS_LOOKUPS.name, "name" => name, "result" => "ok").increment(1);
-    });
-    facade.expose(&mut scrape);
-    scrape.process();
-    scrape
+    text.process();
+    text.take()
 }
 
 #[test]
 fn every_metric_of_the_table_is_there_with_its_labels() {
-    let read = read(&full_scrape().finish());
+    let read = read(&all_of_the_table());
     for metric in names::ALL {
-        let (_, kind, help) = read
-            .families
-            .iter()
-            .find(|family| family.0 == metric.name)
-            .unwrap();
+        let mut families = read.families.iter();
+        let (_, kind, help) = families.find(|family| family.0 == metric.name).unwrap();
         assert_eq!(kind, &format!("{:?}", metric.kind).to_lowercase());
         assert_eq!(help, metric.help);
-        let (series, labels) = read
-            .labels
-            .iter()
+        let mut series = read.labels.iter();
+        let (series, labels) = series
             .find(|(series, _)| series.starts_with(metric.name))
             .unwrap();
-        let mut wanted: BTreeSet<_> = metric
-            .labels
-            .iter()
-            .map(|label| (*label).to_owned())
-            .collect();
+        let mut wanted: Vec<_> = metric.labels.to_vec();
         if metric.kind == Kind::Histogram && series.contains("_bucket") {
-            wanted.insert("le".to_owned());
+            wanted.push("le");
         }
-        assert_eq!(
-            labels.keys().cloned().collect::<BTreeSet<_>>(),
-            wanted,
-            "{series}"
-        );
+        wanted.sort_unstable();
+        assert_eq!(labels.keys().collect::<Vec<_>>(), wanted, "{series}");
     }
 }
 
 #[test]
 fn families_are_sorted_helped_and_named_as_promtool_wants() {
-    let read = read(&full_scrape().finish());
+    let read = read(&all_of_the_table());
     assert!(read.families.is_sorted_by(|a, b| a.0 < b.0));
     for (name, kind, help) in &read.families {
         assert!(!help.is_empty(), "{name}");
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
     }
-    let process: Vec<_> = read
-        .families
-        .iter()
-        .filter(|family| family.0.starts_with("process_"))
-        .collect();
-    assert_eq!(process.len(), 7);
+    let families = read.families.iter();
+    let process = families.filter(|family| family.0.starts_with("process_"));
+    assert_eq!(process.count(), 7);
     assert!(read.series["process_resident_memory_bytes"] > 0.0);
 }
 
 #[test]
-fn workers_are_added_up_and_histograms_are_cumulative() {
-    let read = read(&full_scrape().finish());
-    let of = |series: &str| read.series[series];
-    let both = "pool=\"shop\",backend=\"127.0.0.1:9001\"";
-    assert_eq!(
-        of(&format!(
-            "forecourt_backend_requests_total{{{both},code=\"2xx\"}}"
-        )),
-        6.0
-    );
-    assert_eq!(
-        of(&format!(
-            "forecourt_backend_failures_total{{{both},cause=\"connect-refused\"}}"
-        )),
-        2.0
-    );
-    assert_eq!(
-        of(&format!(
-            "forecourt_backend_connections{{{both},state=\"idle\"}}"
-        )),
-        4.0
-    );
-    let duration = "forecourt_backend_request_duration_seconds";
-    assert_eq!(
-        of(&format!("{duration}_bucket{{{both},le=\"0.0025\"}}")),
-        0.0
-    );
-    assert_eq!(
-        of(&format!("{duration}_bucket{{{both},le=\"0.005\"}}")),
-        2.0
-    );
-    assert_eq!(of(&format!("{duration}_bucket{{{both},le=\"+Inf\"}}")), 2.0);
-    assert_eq!(of(&format!("{duration}_count{{{both}}}")), 2.0);
-    assert_eq!(of(&format!("{duration}_sum{{{both}}}")), 0.006);
-    assert!(
-        !read
-            .series
-            .keys()
-            .any(|series| series.contains("no-route") && series.contains("backend=")),
-        "not a backend's failure"
-    );
-}
-
-#[test]
-fn figures_of_the_same_labels_are_added_up() {
-    let mut scrape = Scrape::new();
-    scrape.counter(&names::RETRIES, &["shop", "ok"], 1);
-    scrape.counter(&names::RETRIES, &["shop", "ok"], 2);
-    scrape.gauge(&names::CONNECTIONS, &["web"], 5.0);
-    scrape.gauge(&names::CONNECTIONS, &["web"], 3.0);
-    let read = read(&scrape.finish());
-    assert_eq!(
-        read.series["forecourt_retries_total{pool=\"shop\",outcome=\"ok\"}"],
-        3.0
-    );
-    assert_eq!(read.series["forecourt_connections{listener=\"web\"}"], 3.0);
+fn histograms_are_cumulative_and_closed() {
+    let histogram = Histogram::default();
+    for milliseconds in [3, 3, 700, 60_000] {
+        histogram.observe(Duration::from_millis(milliseconds));
+    }
+    let mut text = Exposition::new();
+    let both = Labels::new(&["pool", "backend"], &["shop", "127.0.0.1:9001"]);
+    text.histogram(&names::BACKEND_REQUEST_DURATION, &both, &histogram.total());
+    let read = read(&text.take());
+    let of = |part: &str, le: &str| {
+        let name = names::BACKEND_REQUEST_DURATION.name;
+        read.series[&format!("{name}_{part}{{pool=\"shop\",backend=\"127.0.0.1:9001\"{le}}}")]
+    };
+    assert_eq!(of("bucket", ",le=\"0.0001\""), 0.0);
+    assert_eq!(of("bucket", ",le=\"0.0025\""), 0.0);
+    assert_eq!(of("bucket", ",le=\"0.005\""), 2.0);
+    assert_eq!(of("bucket", ",le=\"1\""), 3.0);
+    assert_eq!(of("bucket", ",le=\"30\""), 3.0);
+    assert_eq!(of("bucket", ",le=\"+Inf\""), 4.0);
+    assert_eq!((of("count", ""), of("sum", "")), (4.0, 60.706));
+    assert_eq!(read.series.len(), Histogram::BUCKETS + 2);
 }
 
 #[test]
 fn odd_names_in_the_configuration_survive() {
     let odd = "a\"b\\c\nd é{}=,";
-    let mut scrape = Scrape::new();
-    scrape.counter(&names::RETRIES, &[odd, "ok"], 1);
-    let read = read(&scrape.finish());
-    assert_eq!(read.labels.values().next().unwrap()["pool"], odd);
+    let mut text = Exposition::new();
+    let labels = Labels::new(&["pool"], &[odd]);
+    text.counters(&names::RETRIES, &labels, [("ok", 1), ("failed", 2)]);
+    let read = read(&text.take());
+    assert_eq!(read.labels.len(), 2);
+    assert!(read.labels.values().all(|labels| labels["pool"] == odd));
 }
 
 #[test]
-fn the_text_is_as_the_format_says() {
-    let mut scrape = Scrape::new();
-    scrape.counter(&names::STICKY, &["shop", "new"], 12);
-    scrape.gauge(&names::BACKEND_UP, &["shop", "b2"], 0.0);
+fn numbers_are_written_as_the_reader_of_go_takes_them() {
+    for (value, written) in [
+        (0.0, "0"),
+        (-3.0, "-3"),
+        (0.25, "0.25"),
+        (1_795_000_000.5, "1795000000.5"),
+        (9e15, "9000000000000000"),
+        (f64::INFINITY, "+Inf"),
+        (f64::NEG_INFINITY, "-Inf"),
+        (f64::NAN, "NaN"),
+    ] {
+        let mut text = Exposition::new();
+        text.gauge(&names::CONFIG_GENERATION, &Labels::default(), value);
+        let text = text.take();
+        let last = text.lines().last().unwrap();
+        assert_eq!(last, format!("forecourt_config_generation {written}"));
+    }
+}
+
+#[test]
+fn the_text_is_as_the_format_says_and_goes_on_over_pieces() {
+    let mut text = Exposition::new();
+    let backend = |name| Labels::new(&["pool", "backend"], &["shop", name]);
+    text.gauge(&names::BACKEND_UP, &backend("b1"), 1.0);
+    let first = text.take();
+    assert!(text.is_empty());
+    text.gauge(&names::BACKEND_UP, &backend("b2"), 0.0);
+    let pool = Labels::new(&["pool"], &["shop"]);
+    text.counters(&names::STICKY, &pool, [("new", 12), ("kept", 3)]);
     assert_eq!(
-        scrape.finish(),
+        first + &text.take(),
         "# HELP forecourt_backend_up Whether the backend may be picked for new clients (1) or not (0).\n\
          # TYPE forecourt_backend_up gauge\n\
+         forecourt_backend_up{pool=\"shop\",backend=\"b1\"} 1\n\
          forecourt_backend_up{pool=\"shop\",backend=\"b2\"} 0\n\
          # HELP forecourt_sticky_total Requests to a pool with stickiness, by what became of the cookie.\n\
          # TYPE forecourt_sticky_total counter\n\
-         forecourt_sticky_total{pool=\"shop\",outcome=\"new\"} 12\n"
+         forecourt_sticky_total{pool=\"shop\",outcome=\"new\"} 12\n\
+         forecourt_sticky_total{pool=\"shop\",outcome=\"kept\"} 3\n"
     );
 }
