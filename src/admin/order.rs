@@ -47,6 +47,18 @@ pub enum Wish {
     TryOut,
 }
 
+impl Wish {
+    /// Whether it would change something, or tries out on the machine whether it could.
+    pub fn touches(&self) -> bool {
+        match self {
+            Self::Compare(_) | Self::History | Self::Show | Self::Trial => false,
+            Self::Confirm | Self::Reload(_) | Self::Revert | Self::Rollback(..) | Self::TryOut => {
+                true
+            }
+        }
+    }
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Done {

@@ -103,7 +103,7 @@ impl Signals {
                     notify::ready();
                 }
                 Some(order) = orders.recv() => {
-                    if starting {
+                    if starting && order.wish.touches() {
                         refuse_while_upgrading(order);
                         continue;
                     }

@@ -1,5 +1,6 @@
 //! Programs that come to nothing: the old one goes on, and says why.
 
+use super::super::harness::Response;
 use super::*;
 
 /// Upgrades, and waits until that has failed once more.
@@ -111,13 +112,9 @@ fn a_new_process_that_is_killed_changes_nothing() {
     assert!(serving(&balancer).is_none());
 }
 
-/// Whoever says so while the new process starts has it said to that one.
-#[test]
-fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
-    let origin = Origin::named("a");
-    let good = Balancer::front("shop") + &pool("shop", "round-robin", &[&origin]);
-    let program = Turnable::to_the_program();
-    let mut balancer = Balancer::start_at(&program.path(), &good);
+/// Begins an upgrade to a process that does not begin before there is the file that is returned.
+#[track_caller]
+fn begin(balancer: &Balancer, program: &Turnable) -> PathBuf {
     let gate = balancer.folder().join("gate");
     program.turn_to_script(&format!(
         "while [ ! -e {} ]; do sleep 0.02; done\nexec {} \"$@\"",
@@ -128,6 +125,76 @@ fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
     wait_until(DEADLINE, "the new process to be starting", || {
         !balancer.candidates().is_empty()
     });
+    gate
+}
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Asks the admin API as whoever has the token.
+fn ask(balancer: &Balancer, method: &str, path: &str) -> Response {
+    let request = Request::new(method, path).host("localhost");
+    let request = request.field("authorization", &format!("Bearer {TOKEN}"));
+    balancer.client("admin").send(&request)
+}
+
+/// The new process has the sockets and the configuration of when it was started: changes would be lost.
+#[test]
+fn changes_are_refused_meanwhile_and_what_changes_nothing_is_answered() {
+    let origin = Origin::named("a");
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let admin = format!("[admin]\ntoken_file = \"{}\"\n", token.display());
+    let good = Balancer::front("shop").replace("[admin]\n", &admin)
+        + &pool("shop", "round-robin", &[&origin]);
+    let program = Turnable::to_the_program();
+    let mut balancer = Balancer::start_at(&program.path(), &good);
+    // It listens a moment before there is somebody who governs.
+    wait_until(DEADLINE, "somebody who governs", || {
+        ask(&balancer, "GET", "/v1/reload").status == 200
+    });
+    let gate = begin(&balancer, &program);
+    for path in [
+        "/v1/reload",
+        "/v1/reload?confirm=30s",
+        "/v1/reload?dry_run=true",
+        "/v1/config/rollback/1",
+    ] {
+        let answer = ask(&balancer, "POST", path);
+        assert_eq!(answer.status, 409, "{path}: {answer}");
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("an upgrade is under way"),
+            "{path}: {detail}"
+        );
+    }
+    for path in [
+        "/v1/reload",
+        "/v1/config",
+        "/v1/config/history",
+        "/v1/status",
+        "/readyz",
+    ] {
+        let answer = ask(&balancer, "GET", path);
+        assert_eq!(answer.status, 200, "{path}: {answer}");
+    }
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
+    wait_until(DEADLINE, "the new one to take changes", || {
+        ask(&balancer, "POST", "/v1/reload").status == 200
+    });
+    end(&balancer);
+}
+
+/// Whoever says so while the new process starts has it said to that one.
+#[test]
+fn a_reload_that_is_asked_for_meanwhile_is_not_lost() {
+    let origin = Origin::named("a");
+    let good = Balancer::front("shop") + &pool("shop", "round-robin", &[&origin]);
+    let program = Turnable::to_the_program();
+    let mut balancer = Balancer::start_at(&program.path(), &good);
+    let gate = begin(&balancer, &program);
     balancer.signal(Signal::HUP);
     std::fs::write(&gate, "").expect("the folder can be written to");
     assert_eq!(balancer.wait_for_exit(DEADLINE).code(), Some(0));
