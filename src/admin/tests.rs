@@ -19,6 +19,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// An instance that is starting, and its API.
 struct Api {
     running: Running,
+    instance: Arc<Instance>,
 }
 
 impl Api {
@@ -45,8 +46,8 @@ impl Api {
         let instance = Arc::new(instance);
         let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
         let entrance = bind(&Admin { address, token }, &mut Given::default()).unwrap();
-        let running = entrance.serve(instance).unwrap();
-        Self { running }
+        let running = entrance.serve(Arc::clone(&instance)).unwrap();
+        Self { running, instance }
     }
 
     /// Sends a request, and reads nothing yet.
@@ -79,6 +80,57 @@ fn whole(mut stream: TcpStream) -> (u16, String) {
 }
 
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Looking is possible from the first moment, changing is not, and whoever sends traffic is told to wait.
+#[test]
+fn an_instance_that_is_starting_says_so() {
+    let api = Api::before(2);
+    for request in [
+        "GET /readyz",
+        "POST /v1/reload",
+        "POST /v1/reload/confirm",
+        "POST /v1/reload/revert",
+        "POST /v1/config/rollback/1",
+        "GET /v1/reload",
+        "GET /v1/config",
+        "GET /v1/config/history",
+    ] {
+        let (status, answer) = api.ask(request);
+        assert_eq!(status, 503, "{request}: {answer}");
+        assert!(
+            answer.contains("application/problem+json"),
+            "{request}: {answer}"
+        );
+        assert!(
+            answer.contains("the instance is starting"),
+            "{request}: {answer}"
+        );
+    }
+    for request in [
+        "GET /healthz",
+        "GET /metrics",
+        "GET /v1/status",
+        "GET /v1/pools",
+    ] {
+        let (status, answer) = api.ask(request);
+        assert_eq!(status, 200, "{request}: {answer}");
+    }
+    assert!(
+        api.ask("GET /v1/status")
+            .1
+            .contains("\"state\":\"starting\"")
+    );
+    api.instance.serving();
+    assert_eq!(api.ask("GET /readyz").0, 200);
+    // It serves, and yet nobody governs: another word, and the same status.
+    let (status, answer) = api.ask("POST /v1/reload");
+    assert_eq!(status, 503);
+    assert!(
+        answer.contains("takes no changes of its configuration now"),
+        "{answer}"
+    );
+    api.running.stop();
+}
 
 /// Far more than fits between two sockets: whoever does not read holds up nobody, and has it whole in the end.
 #[test]

@@ -3,14 +3,19 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{
-    Balancer, Client, DEADLINE, Origin, Request, Response, command, pool, program, wait_until,
+    Balancer, Behaviour, Client, DEADLINE, Origin, Request, Response, command, pool, program,
+    wait_until,
 };
 use crate::metrics::wait_for_records;
 use crate::reload::{generation, reload, reloads, shape};
@@ -379,6 +384,79 @@ fn traffic_that_fails_takes_a_trial_back_by_itself() {
     let log = governed.balancer.stderr();
     let loud = |line: &&str| line.contains("ERROR") && line.contains("configuration reverted");
     assert_eq!(log.lines().filter(loud).count(), 1, "{log}");
+}
+
+/// Asks all the time, many at once, until something is so; all must be answered.
+#[track_caller]
+fn under_load(governed: &Governed, what: &str, is_so: impl Fn() -> bool) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                let mut client = governed.balancer.client("web");
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("/").status, 200);
+                }
+            });
+        }
+        let came = catch_unwind(AssertUnwindSafe(|| wait_until(DEADLINE * 2, what, is_so)));
+        is_over.store(true, Ordering::Relaxed);
+        came.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
+/// Nothing fails, and all takes far longer than before, or than the terms allow.
+#[test]
+fn traffic_that_slows_down_takes_a_trial_back_by_itself() {
+    for (terms, known) in [("", 300), ("&latency=100ms", 0)] {
+        let [quick, slow] = ["quick", "slow"].map(Origin::named);
+        slow.behave(Behaviour::Slow(Duration::from_millis(600)));
+        let governed = Governed::before(&[&quick]);
+        let mut client = governed.balancer.client("web");
+        (0..known).for_each(|_| assert_eq!(client.get("/").status, 200));
+        wait_for_records(&governed.balancer, known);
+        governed.rewrite(&[&slow]);
+        // Nobody waits for an hour here: only the guard can take it back.
+        governed.post(&format!("/v1/reload?confirm=1h{terms}"));
+        assert_eq!(client.get("/").origin(), "slow");
+        under_load(&governed, "the revert", || {
+            generation(&governed.balancer) == 3
+        });
+        assert_eq!(client.get("/").origin(), "quick");
+        let last = &governed.get("/v1/reload")["last"];
+        assert_eq!(
+            (&last["generation"], &last["confirmed"]),
+            (&2.into(), &false.into())
+        );
+        let why = last["why"].as_str().unwrap();
+        assert!(why.contains("the slowest of 100 requests takes"), "{why}");
+        let bound = if terms.is_empty() {
+            " ms is the bound"
+        } else {
+            "100 ms is the bound"
+        };
+        assert!(why.contains(bound), "{why}");
+        assert_eq!(reloads(&governed.balancer, "reverted"), 1);
+    }
+}
+
+/// What was slow before may stay so: the bound grows with it.
+#[test]
+fn traffic_that_was_slow_before_leaves_a_trial_alone() {
+    let [slow, next] = ["slow", "next"].map(Origin::named);
+    for origin in [&slow, &next] {
+        origin.behave(Behaviour::Slow(Duration::from_millis(400)));
+    }
+    let governed = Governed::before(&[&slow]);
+    under_load(&governed, "slow requests", || slow.requests() >= 200);
+    governed.rewrite(&[&next]);
+    governed.post("/v1/reload?confirm=1h");
+    let looks = || governed.get("/v1/reload")["trial"]["since"]["requests"].clone();
+    under_load(&governed, "as many on trial", || {
+        looks().as_u64().is_some_and(|requests| requests >= 200)
+    });
+    assert_eq!(generation(&governed.balancer), 2);
+    governed.post("/v1/reload/confirm");
 }
 
 #[test]

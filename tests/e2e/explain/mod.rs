@@ -1,8 +1,9 @@
-//! Why a request goes where it goes: asked before ([`running`]), heard while it goes ([`live`]), and told afterwards
-//! ([`stories`]).
+//! Why a request goes where it goes: asked before ([`running`]), with why others get nothing ([`reasons`]), heard while it
+//! goes ([`live`]), and told afterwards ([`stories`]).
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod live;
+mod reasons;
 mod running;
 mod stories;
 
