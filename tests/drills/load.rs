@@ -220,7 +220,7 @@ fn open(shared: &Shared) -> Option<TcpStream> {
 }
 
 /// Reads one answer; says whether the connection can be used again.
-async fn read(stream: &mut TcpStream) -> (End, bool) {
+pub(crate) async fn read(stream: &mut TcpStream) -> (End, bool) {
     let mut input = Vec::with_capacity(1024);
     let head = loop {
         if let Some(at) = memchr::memmem::find(&input, b"\r\n\r\n") {

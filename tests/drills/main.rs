@@ -5,7 +5,8 @@
 //! `cargo test --release --test drills -- kill-9 hang --full --peers` runs some of them as long as it takes to believe them,
 //! with nginx and HAProxy beside it where they are installed, and prints a table for each. `-- --help` has the options.
 //!
-//! In reading order: [`options`]; [`drill`] what a drill is, with [`faults`], [`changes`] and [`overload`], which are all there are;
+//! In reading order: [`options`]; [`drill`] what a drill is, with [`faults`], [`changes`], [`overload`] and [`scrapes`], which are
+//! all there are;
 //! [`proxy`] who is put through them; [`backend`] and [`fleet`] what stands behind, [`load`] and [`sockets`] who comes,
 //! [`tally`] what became of it, [`report`] the tables. Processes are started by the benchmark's own means, which tie them to
 //! the life of this one.
@@ -32,6 +33,7 @@ mod options;
 mod overload;
 mod proxy;
 mod report;
+mod scrapes;
 mod sockets;
 mod tally;
 
@@ -96,7 +98,8 @@ fn conduct(options: &Options) -> Outcome<()> {
     let all = faults::DRILLS
         .iter()
         .chain(&changes::DRILLS)
-        .chain(&overload::DRILLS);
+        .chain(&overload::DRILLS)
+        .chain(&scrapes::DRILLS);
     let asked: Vec<&Drill> = all.filter(|drill| options.wants(drill.name)).collect();
     if options.list || asked.is_empty() {
         asked

@@ -81,6 +81,10 @@ pub(crate) struct Setup {
     pub(crate) places: Option<u32>,
     /// Whether nginx goes into the background: only then does it replace its program.
     pub(crate) daemon: bool,
+    /// How often forecourt checks a backend; each second if this says nothing.
+    pub(crate) checks: Option<&'static str>,
+    /// Whether forecourt writes no access log: more requests than a disk can take.
+    pub(crate) silent: bool,
 }
 
 /// A proxy that runs.
@@ -261,6 +265,22 @@ impl Proxy {
         })
     }
 
+    /// CPU time that its threads whose names begin so have had.
+    pub(crate) fn cpu_of(&self, thread: &str) -> Duration {
+        let tasks = self.processes().into_iter().flat_map(|id| {
+            let tasks = fs::read_dir(format!("/proc/{id}/task"));
+            tasks.into_iter().flatten().flatten()
+        });
+        let of_name = tasks.map(|task| task.path()).filter(|path| {
+            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with(thread))
+        });
+        let nanoseconds = of_name.filter_map(|path| {
+            let times = fs::read_to_string(path.join("schedstat")).ok()?;
+            times.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
+    }
+
     /// Waits until what an earlier program or configuration has left running is gone.
     pub(crate) fn settle(&self) -> Outcome<()> {
         let main = self.main()?;
@@ -403,11 +423,21 @@ impl Proxy {
         self.folder.path().join("admin.sock")
     }
 
+    /// The first of its backends.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.backends[0]
+    }
+
     /// A whole answer of forecourt's admin API.
-    fn look(&self, path: &str) -> Outcome<String> {
+    pub(crate) fn look(&self, path: &str) -> Outcome<String> {
+        Ok(String::from_utf8_lossy(&self.fetch(path)?).into_owned())
+    }
+
+    /// The same as it came.
+    pub(crate) fn fetch(&self, path: &str) -> Outcome<Vec<u8>> {
         let stream = UnixStream::connect(self.admin())?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        ask_on(stream, path)
+        fetch_on(stream, path)
     }
 
     /// One number of forecourt's metrics, by its name with labels; 0 if it is not there.
@@ -492,11 +522,25 @@ impl Settings<'_> {
         let mut text = self
             .kind
             .configuration()
+            .replace(
+                "@LOG@",
+                if self.setup.silent {
+                    "off"
+                } else {
+                    "@DIR@/access.log"
+                },
+            )
             .replace("@DIR@", &self.folder.display().to_string())
             .replace("@PORT@", &self.address.port().to_string())
             .replace("@GENERATION@", &self.generation.to_string())
             .replace("@DAEMON@", if self.setup.daemon { "on" } else { "off" })
+            .replace("@CHECKS@", self.setup.checks.unwrap_or("1s"))
             .replace("@LIMITS@", self.limits);
+        if self.kind == Kind::Forecourt {
+            let backends = self.backends.iter();
+            let lines = backends.map(|address| format!("  {{ address = \"{address}\" }},"));
+            return text.replace("@BACKENDS@", &lines.collect::<Vec<_>>().join("\n"));
+        }
         for (at, address) in self.backends.iter().enumerate() {
             let down = if self.down == Some(at) { "down" } else { "" };
             text = text
@@ -508,7 +552,7 @@ impl Settings<'_> {
 }
 
 /// All CPUs that this process may use, for proxies have them all.
-fn own_cpus() -> io::Result<Vec<usize>> {
+pub(crate) fn own_cpus() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     let all = 0..CpuSet::MAX_CPU;
     Ok(all.filter(|cpu| set.is_set(*cpu)).collect())
@@ -525,15 +569,15 @@ fn turn(link: &Path, program: &Path) -> Outcome<()> {
 fn ask(address: SocketAddr, path: &str) -> Outcome<String> {
     let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
-    ask_on(stream, path)
+    Ok(String::from_utf8_lossy(&fetch_on(stream, path)?).into_owned())
 }
 
-fn ask_on(mut stream: impl io::Read + io::Write, path: &str) -> Outcome<String> {
+fn fetch_on(mut stream: impl io::Read + io::Write, path: &str) -> Outcome<Vec<u8>> {
     let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(answer)
 }
 
 /// A process by its number.
