@@ -6,6 +6,7 @@ mod configuration;
 mod explain;
 mod governor;
 mod manual;
+mod reach;
 mod reload;
 mod status;
 mod why;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::admin::client::{AdminAddress, ClientError};
+use crate::admin::client::ClientError;
 use crate::app::govern::Source;
 use crate::app::signals::Signals;
 use crate::app::{Beginning, Forecourt};
@@ -101,9 +102,8 @@ enum Command {
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
     )]
     Status {
-        /// Where its admin API is.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
-        admin: AdminAddress,
+        #[command(flatten)]
+        reach: reach::Reach,
         /// Print it as JSON.
         #[arg(long)]
         json: bool,
@@ -134,7 +134,7 @@ impl Cli {
             Command::Man(man) => man.execute(),
             Command::Explain(explain) => explain.execute(self.color),
             Command::Why(why) => why.execute(),
-            Command::Status { admin, json } => status::show(&admin, json),
+            Command::Status { reach, json } => status::show(&reach, json),
         }
     }
 }

@@ -395,3 +395,47 @@ fn a_reload_says_what_has_changed_towards_backends() {
     let renewed = format!("pool shop: authorities in {} changed", path("ca.pem"));
     assert_eq!(changes(&own), [renewed]);
 }
+
+#[test]
+fn an_admin_address_that_others_can_reach_needs_a_token_and_tls() {
+    let folder = Folder::new();
+    folder.make("admin", &["lb.example"], |_| {});
+    folder.write("token", "0123456789abcdef0123456789abcdef");
+    let token = "token_file = \"token\"\n";
+    let tls = "tls = { certificates = [{ certificate = \"admin.pem\", key = \"admin.key\" }] }\n";
+    let load_admin = |address: &str, more: &str| {
+        let text = format!(
+            "[admin]\naddress = \"{address}\"\n{more}[listeners.web]\naddress = \"127.0.0.1:443\"\n[[routes]]\npool = \"shop\"\n[pools.shop]\nbackends = [{{ address = \"127.0.0.1:9001\" }}]\n"
+        );
+        load(&folder.write("forecourt.toml", &text), &folder.1)
+    };
+    for address in ["0.0.0.0:9900", "[::]:9900", "192.0.2.1:9900"] {
+        for (more, missing) in [
+            (String::new(), "neither `token_file` nor `tls`"),
+            (token.to_owned(), "no `tls`"),
+            (tls.to_owned(), "no `token_file`"),
+        ] {
+            let problems = load_admin(address, &more).unwrap_err().problems;
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let problem = &problems[0];
+            assert!(problem.what.contains(missing), "{problem}");
+            assert_eq!(problem.path, "admin.address");
+            let help = problem.help.as_deref().unwrap();
+            assert!(
+                help.contains("token_file") && help.contains("admin.tls"),
+                "{help}"
+            );
+        }
+        let loaded = load_admin(address, &format!("{token}{tls}")).unwrap();
+        let admin = loaded.plan.admin.unwrap();
+        assert_eq!(admin.tls.unwrap().certificates.len(), 1);
+    }
+    assert!(load_admin("127.0.0.1:9900", tls).is_ok());
+    let on_unix = load_admin("unix:/run/admin.sock", tls)
+        .unwrap_err()
+        .problems;
+    assert!(on_unix[0].what.contains("Unix socket"), "{on_unix:?}");
+    let gone = tls.replace("admin.key", "gone.key");
+    let problems = load_admin("127.0.0.1:9900", &gone).unwrap_err().problems;
+    assert!(problems[0].what.contains("gone.key"), "{problems:?}");
+}

@@ -1,6 +1,9 @@
 //! Asking a running instance, for the commands.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +12,29 @@ use hyper::client::conn::http1;
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-/// Where an instance's admin API is: `http://127.0.0.1:9900`, `127.0.0.1:9900` or `unix:/run/admin.sock`.
+use crate::config::{CertificateError, read_authorities, system_roots};
+
+/// Where an instance's admin API is: `http://127.0.0.1:9900`, `127.0.0.1:9900`, `https://lb.example:9900` or
+/// `unix:/run/admin.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
     /// Host and port.
     Tcp(String),
+    /// The same over TLS.
+    Tls {
+        /// Host and port.
+        authority: String,
+        /// The PEM file of those who vouch for its certificate; absent: whom the system trusts.
+        ca: Option<PathBuf>,
+    },
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -26,10 +44,13 @@ pub enum AdminAddress {
 pub enum ClientError {
     /// Nobody is there.
     #[error("no instance answers at {0}: {1}")]
-    Absent(String, std::io::Error),
+    Absent(String, io::Error),
     /// Whoever is there is not an instance, or not well.
     #[error("what answers at {0} is no instance of forecourt: {1}")]
     Strange(String, String),
+    /// It cannot be known whether it is the instance.
+    #[error("{0} cannot be trusted: {1}")]
+    Untrusted(String, String),
     /// It took too long.
     #[error("the instance at {0} did not answer within {1:?}")]
     Slow(String, Duration),
@@ -44,16 +65,39 @@ impl AdminAddress {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(PathBuf::from(path)));
         }
-        let plain = text
-            .strip_prefix("http://")
-            .unwrap_or(text)
-            .trim_end_matches('/');
+        let (secure, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").unwrap_or(text)),
+        };
+        let plain = rest.trim_end_matches('/');
         let port = plain
             .rsplit_once(':')
             .and_then(|(_, port)| port.parse::<u16>().ok());
         match port {
-            Some(_) if !plain.contains('/') => Ok(Self::Tcp(plain.to_owned())),
-            Some(_) | None => Err("expected `http://HOST:PORT` or `unix:/PATH`".to_owned()),
+            Some(_) if plain.contains('/') => Err(EXPECTED.to_owned()),
+            Some(_) if secure => Ok(Self::Tls {
+                authority: plain.to_owned(),
+                ca: None,
+            }),
+            Some(_) => Ok(Self::Tcp(plain.to_owned())),
+            None => Err(EXPECTED.to_owned()),
+        }
+    }
+
+    /// The same, trusting those in a PEM file; an address without TLS has nobody to trust.
+    #[must_use]
+    pub fn trusting(mut self, file: Option<PathBuf>) -> Self {
+        if let Self::Tls { ca, .. } = &mut self {
+            *ca = file;
+        }
+        self
+    }
+
+    /// What a request says of whom it asks.
+    fn host(&self) -> &str {
+        match self {
+            Self::Tls { authority, .. } => authority,
+            Self::Tcp(_) | Self::Unix(_) => "localhost",
         }
     }
 }
@@ -62,6 +106,7 @@ impl std::fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Tls { authority, .. } => write!(f, "https://{authority}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -113,7 +158,20 @@ pub async fn ask_for(address: &AdminAddress, path: &str) -> Result<Answer, Clien
     exchange(address, Request::get(path), String::new(), PATIENCE).await
 }
 
-/// Gets something that is shown to the bearer of a token only.
+/// The same, as the bearer of a token if there is one.
+///
+/// # Errors
+/// When nobody answers in time.
+pub async fn ask_as(
+    address: &AdminAddress,
+    path: &str,
+    token: Option<&str>,
+) -> Result<Answer, ClientError> {
+    let request = bearing(Request::get(path), token);
+    exchange(address, request, String::new(), PATIENCE).await
+}
+
+/// Gets something that is shown to the bearer of a token only, and waits as long as a configuration may take to be read.
 ///
 /// # Errors
 /// When nobody answers in time.
@@ -167,25 +225,90 @@ async fn exchange(
     body: String,
     patience: Duration,
 ) -> Result<Answer, ClientError> {
-    let request = request.header("host", "localhost").body(Full::from(body));
+    let request = request.header("host", address.host());
+    let request = request.body(Full::from(body));
     let request =
         request.map_err(|error| ClientError::Strange(address.to_string(), error.to_string()))?;
+    let absent = |error| ClientError::Absent(address.to_string(), error);
     let asked = async {
         match address {
-            AdminAddress::Tcp(tcp) => match TcpStream::connect(tcp).await {
-                Ok(stream) => ask(stream, address, request).await,
-                Err(error) => Err(ClientError::Absent(address.to_string(), error)),
-            },
-            AdminAddress::Unix(socket) => match UnixStream::connect(socket).await {
-                Ok(stream) => ask(stream, address, request).await,
-                Err(error) => Err(ClientError::Absent(address.to_string(), error)),
-            },
+            AdminAddress::Tcp(tcp) => {
+                let stream = TcpStream::connect(tcp).await.map_err(absent)?;
+                ask(stream, address, request).await
+            }
+            AdminAddress::Tls { authority, ca } => {
+                let connector = connector(ca.as_deref());
+                let connector =
+                    connector.map_err(|why| ClientError::Untrusted(address.to_string(), why))?;
+                let stream = TcpStream::connect(authority).await.map_err(absent)?;
+                let stream = secured(stream, authority, &connector).await;
+                let stream = stream.map_err(|error| untrusted(address, ca.is_some(), &error))?;
+                ask(stream, address, request).await
+            }
+            AdminAddress::Unix(socket) => {
+                let stream = UnixStream::connect(socket).await.map_err(absent)?;
+                ask(stream, address, request).await
+            }
         }
     };
     match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(ClientError::Slow(address.to_string(), patience)),
     }
+}
+
+/// What does handshakes with instances, trusting those of a file, or of the system.
+fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
+    let roots = match ca {
+        None => system_roots()?,
+        Some(file) => {
+            let authorities = read_authorities(file);
+            let authorities = authorities.map_err(|error: CertificateError| error.what)?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities);
+            Arc::new(roots)
+        }
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn secured(
+    stream: TcpStream,
+    authority: &str,
+    connector: &TlsConnector,
+) -> io::Result<TlsStream<TcpStream>> {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let name = ServerName::try_from(bare.unwrap_or(host).to_owned()).map_err(io::Error::other)?;
+    connector.connect(name, stream).await
+}
+
+/// Why a handshake has failed, and what can be done.
+fn untrusted(address: &AdminAddress, named: bool, error: &io::Error) -> ClientError {
+    let inner = error.get_ref();
+    let remedy = match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+            if named =>
+        {
+            "; the file of --admin-ca does not vouch for it"
+        }
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            "; --admin-ca FILE names who vouches for it"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "; it may speak plain HTTP: http://",
+        _ => "",
+    };
+    ClientError::Untrusted(address.to_string(), format!("{error}{remedy}"))
 }
 
 async fn ask(
@@ -205,11 +328,16 @@ async fn ask(
         let body = response.into_body().collect().await?.to_bytes().to_vec();
         Ok::<_, hyper::Error>(Answer { status, body })
     };
-    tokio::select! {
-        answered = exchange => answered.map_err(|error| strange(&error)),
-        _ = connection => Err(strange(&"it closed the connection")),
-    }
+    let mut exchange = pin!(exchange);
+    let answered = tokio::select! {
+        answered = exchange.as_mut() => answered,
+        // Behind its last answer an instance may close: what has come of that is there all the same.
+        _ = connection => exchange.await,
+    };
+    answered.map_err(|error| strange(&error))
 }
+
+const EXPECTED: &str = "expected `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::events::Listening;
@@ -28,8 +29,10 @@ pub struct Instance {
     held: Mutex<bool>,
     released: Condvar,
     addresses: RwLock<Vec<(String, String)>>,
-    /// What whoever steers over TCP must show; without it nobody can.
+    /// What whoever steers over TCP must show, and whoever looks from another machine; without it nobody can.
     token: RwLock<Option<AdminToken>>,
+    /// What does handshakes for the API, if it speaks TLS.
+    tls: RwLock<Option<Arc<ServerConfig>>>,
     /// The way to whoever governs; absent before there is somebody, and when there is nobody any more.
     governor: RwLock<Option<mpsc::Sender<Order>>>,
     pub(super) events: Events,
@@ -67,6 +70,7 @@ impl Instance {
             released: Condvar::new(),
             addresses: RwLock::default(),
             token: RwLock::default(),
+            tls: RwLock::default(),
             governor: RwLock::default(),
             events: Events::default(),
             listening: Listening::default(),
@@ -97,6 +101,17 @@ impl Instance {
     pub(super) fn token(&self) -> Option<AdminToken> {
         let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
         token.clone()
+    }
+
+    /// Has this do the handshakes of the API from now on.
+    pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    /// What does handshakes for the API, if it speaks TLS.
+    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner);
+        tls.clone()
     }
 
     /// Takes the orders from now on, until what is returned is dropped.

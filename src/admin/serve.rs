@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{oneshot, watch};
 
-use super::guard::Caller;
+use super::door::Door;
+use super::guard::Way;
 use super::{Instance, api, stats};
 use crate::listener::bind::{bind_private, remove};
 use crate::listener::handoff::{Given, Role};
@@ -93,17 +93,16 @@ impl Entrance {
             .build()
             .map_err(AdminError::Thread)?;
         let context = runtime.enter();
-        let door = Door::new(socket).map_err(AdminError::Thread)?;
+        let way = Way {
+            tls: instance.tls().is_some(),
+            reachable: address.is_reachable(),
+        };
+        let door = Door::new(socket, way).map_err(AdminError::Thread)?;
         drop(context);
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || {
-                let served = runtime.block_on(door.serve(instance, stopped));
-                if let Err(error) = served {
-                    tracing::error!(%error, "the admin API has ended");
-                }
-            });
+            .spawn(move || runtime.block_on(serve(door, instance, stopped)));
         tracing::info!(listener = "admin", %address, "listening");
         Ok(Running {
             address,
@@ -146,53 +145,22 @@ impl Running {
     }
 }
 
-enum Door {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Door {
-    fn new(socket: Socket) -> io::Result<Self> {
-        Ok(match socket {
-            Socket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
-            Socket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
-        })
-    }
-
-    async fn serve(
-        self,
-        instance: Arc<Instance>,
-        stopped: oneshot::Receiver<()>,
-    ) -> io::Result<()> {
-        let router =
-            api::router(Arc::clone(&instance)).into_make_service_with_connect_info::<Caller>();
-        let told = Arc::new(Notify::new());
-        let until = Arc::clone(&told);
-        let until = async move { until.notified().await };
-        let serving = async {
-            match self {
-                Self::Tcp(socket) => {
-                    let serving = axum::serve(socket, router);
-                    serving.with_graceful_shutdown(until).await
-                }
-                Self::Unix(socket) => {
-                    let serving = axum::serve(socket, router);
-                    serving.with_graceful_shutdown(until).await
-                }
-            }
-        };
-        let ending = async {
-            // Whoever could say so may be gone: that is a word too.
-            let _ = stopped.await;
-            told.notify_one();
-            instance.listening.end();
-            tokio::time::sleep(LAST_ANSWERS).await;
-        };
-        tokio::select! {
-            served = serving => served,
-            () = ending => Ok(()),
-            never = stats::sample(&instance) => match never {},
-        }
+/// Serves until it is told to stop, and for [`LAST_ANSWERS`] what is under way then.
+async fn serve(door: Door, instance: Arc<Instance>, stopped: oneshot::Receiver<()>) {
+    let router = api::router(Arc::clone(&instance));
+    let (told, ending) = watch::channel(false);
+    let serving = door.serve(Arc::clone(&instance), router, ending);
+    let stopping = async {
+        // Whoever could say so may be gone: that is a word too.
+        let _ = stopped.await;
+        told.send_replace(true);
+        instance.listening.end();
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = stopping => {}
+        never = stats::sample(&instance) => match never {},
     }
 }
 

@@ -7,11 +7,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::leaving::removed;
-use super::start::{StartError, bind_all, unbind};
+use super::start::{StartError, admin_tls, bind_all, unbind};
 use super::worker::Command;
 use super::{Running, control};
 use crate::listener::bind::remove;
 use crate::listener::handoff::Given;
+use crate::listener::tls::TlsError;
 use crate::plan::diff::{Change, diff};
 use crate::plan::{Listener, Plan};
 use crate::snapshot::Snapshot;
@@ -31,6 +32,9 @@ pub enum ReloadError {
     /// A new listener's address cannot be had.
     #[error(transparent)]
     Bind(#[from] StartError),
+    /// The admin API's certificates cannot be used.
+    #[error("admin: {0}")]
+    AdminTls(#[from] TlsError),
     /// The access log cannot be written there.
     #[error("access log: {0}")]
     AccessLog(std::io::Error),
@@ -73,6 +77,7 @@ impl Running {
         self.see_names();
         let changes = diff(&self.plan, &plan);
         let plan = Arc::new(self.keep_fixed(plan));
+        let admin_tls = admin_tls(&plan)?;
         let bound = bind_all(
             self.new_listeners(&plan),
             self.workers.len(),
@@ -101,6 +106,7 @@ impl Running {
         let admin = plan.admin.as_ref();
         self.instance
             .set_token(admin.and_then(|admin| admin.token.clone()));
+        self.instance.set_tls(admin_tls);
         self.plan = plan;
         self.tell_all(|| Command::Refresh);
         self.retire();
@@ -137,6 +143,9 @@ impl Running {
         let wanted = std::mem::replace(&mut plan.admin, self.plan.admin.clone());
         if let (Some(admin), Some(wanted)) = (&mut plan.admin, wanted) {
             admin.token = wanted.token;
+            if let (Some(tls), Some(wanted)) = (&mut admin.tls, wanted.tls) {
+                *tls = wanted;
+            }
         }
         plan
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
 use super::control::{self, Control};
@@ -18,7 +19,7 @@ use crate::health::Initial;
 use crate::listener::bind::remove;
 use crate::listener::budget::Shares;
 use crate::listener::handoff::{Given, Role};
-use crate::listener::tls::{TlsError, TlsShared};
+use crate::listener::tls::{TlsError, TlsShared, admin_config};
 use crate::listener::{BindError, Bound, Budget, FileOwner};
 use crate::plan::listener::ListenAddress;
 use crate::plan::{self, Listener, Plan};
@@ -135,7 +136,7 @@ impl Forecourt {
         let recent = Recent::new(count, plan.log.recent);
         let told = (facade, Arc::clone(&recent));
         let instance = Instance::new(Arc::clone(&snapshots), Arc::clone(&registry), told);
-        let instance = Arc::new(held(instance, &plan, log.as_ref()));
+        let instance = Arc::new(held(instance, &plan, log.as_ref())?);
         let admin = admin_of(&plan, &mut given)?;
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(COMMANDS)).unzip();
@@ -199,11 +200,18 @@ fn access_log(plan: &plan::process::AccessLog) -> Result<AccessControl, StartErr
     AccessControl::start(plan.target.clone(), plan.format).map_err(StartError::AccessLog)
 }
 
-/// The same, with the token and what the log keeps; not ready before it knows its backends if a pool wants that.
-fn held(instance: Instance, plan: &Plan, log: Option<&LogControl>) -> Instance {
+/// What does handshakes for the admin API, if it speaks TLS.
+pub(super) fn admin_tls(plan: &Plan) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    let tls = plan.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    tls.map(admin_config).transpose()
+}
+
+/// The same, with token, certificates and what the log keeps; not ready before it knows its backends if a pool wants that.
+fn held(instance: Instance, plan: &Plan, log: Option<&LogControl>) -> Result<Instance, TlsError> {
     let token = plan.admin.as_ref().and_then(|admin| admin.token.clone());
     let events = log.map(LogControl::events).cloned().unwrap_or_default();
     let instance = instance.with_token(token).with_events(events);
+    instance.set_tls(admin_tls(plan)?);
     let holds = |pool: &plan::Pool| {
         let policy = pool.health.as_ref();
         policy.is_some_and(|policy| policy.initial == Initial::Hold)
@@ -211,7 +219,7 @@ fn held(instance: Instance, plan: &Plan, log: Option<&LogControl>) -> Instance {
     if plan.pools.iter().any(holds) {
         instance.hold();
     }
-    instance
+    Ok(instance)
 }
 
 impl Running {

@@ -72,8 +72,8 @@ impl Watch {
         }
         self.next_round = Instant::now() + A_DAY;
         let now = i64::try_from(unix_seconds()).unwrap_or(i64::MAX);
-        let all = plan.listeners.iter().filter_map(|one| one.tls.as_ref());
-        let mut warnings: Vec<_> = all
+        let mut warnings: Vec<_> = plan
+            .tls()
             .flat_map(|tls| &tls.certificates)
             .filter_map(|certificate| certificate.time_warning(now))
             .collect();
@@ -118,8 +118,7 @@ fn count(result: &'static str) {
 }
 
 fn files(plan: &Plan) -> impl Iterator<Item = &Path> {
-    let all = plan.listeners.iter().filter_map(|one| one.tls.as_ref());
-    all.filter(|tls| tls.watch).flat_map(|tls| {
+    plan.tls().filter(|tls| tls.watch).flat_map(|tls| {
         let pairs = tls
             .certificates
             .iter()

@@ -1,15 +1,15 @@
 //! `forecourt backend …`: steers one backend of a running instance, by its admin API.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::reach::{Reach, TokenError};
 use super::{NO_INSTANCE, complain, fail, say};
-use crate::admin::client::{self, AdminAddress, Answer, ClientError};
+use crate::admin::client::{self, Answer, ClientError};
 use crate::admin::status::BackendStatus;
 
 /// What is to be done with a backend.
@@ -40,12 +40,8 @@ pub(super) struct Target {
     /// Its address, as the configuration writes it.
     #[arg(value_name = "ADDRESS")]
     address: String,
-    /// Where the instance's admin API is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
-    admin: AdminAddress,
-    /// The file with the token of `[admin] token_file`. A Unix socket needs none.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
     /// Print how it stands afterwards as JSON.
     #[arg(long)]
     json: bool,
@@ -72,11 +68,8 @@ pub(super) struct Emptying {
 enum SteerError {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("the token cannot be read: {}: {error}", file.display())]
-    Token {
-        file: PathBuf,
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error("{0}")]
     Refused(String),
     #[error("{left} still there after {after:?}; it stays {state}")]
@@ -143,24 +136,15 @@ impl Emptying {
 
 impl Target {
     async fn put(&self, wish: &Value) -> Result<BackendStatus, SteerError> {
-        let token = match &self.token_file {
-            Some(file) => {
-                Some(
-                    std::fs::read_to_string(file).map_err(|error| SteerError::Token {
-                        file: file.clone(),
-                        error,
-                    })?,
-                )
-            }
-            None => None,
-        };
-        let token = token.as_deref().map(str::trim_end);
-        let answer = client::put(&self.admin, &self.path(), token, wish.to_string()).await?;
+        let (address, token) = (self.reach.address(), self.reach.token()?);
+        let wish = wish.to_string();
+        let answer = client::put(&address, &self.path(), token.as_deref(), wish).await?;
         self.read(answer)
     }
 
     async fn look(&self) -> Result<BackendStatus, SteerError> {
-        let answer = client::ask_for(&self.admin, &self.path()).await?;
+        let (address, token) = (self.reach.address(), self.reach.token()?);
+        let answer = client::ask_as(&address, &self.path(), token.as_deref()).await?;
         self.read(answer)
     }
 
@@ -200,9 +184,8 @@ impl Target {
 
     fn read(&self, answer: Answer) -> Result<BackendStatus, SteerError> {
         if answer.status.is_success() {
-            return serde_json::from_slice(&answer.body).map_err(|error| {
-                ClientError::Strange(self.admin.to_string(), error.to_string()).into()
-            });
+            let read = serde_json::from_slice(&answer.body);
+            return read.map_err(|error| self.strange(error.to_string()));
         }
         let problem: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let detail = problem
@@ -210,11 +193,12 @@ impl Target {
             .and_then(|problem| problem["detail"].as_str());
         match detail {
             Some(detail) => Err(SteerError::Refused(detail.to_owned())),
-            None => {
-                let status = answer.status.to_string();
-                Err(ClientError::Strange(self.admin.to_string(), status).into())
-            }
+            None => Err(self.strange(answer.status.to_string())),
         }
+    }
+
+    fn strange(&self, what: String) -> SteerError {
+        ClientError::Strange(self.reach.address().to_string(), what).into()
     }
 
     fn path(&self) -> String {

@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::reach::By;
 use super::status::{ask_status, read_status};
-use super::{ADVICE, BAD_CONFIGURATION, Color, say};
+use super::{ADVICE, BAD_CONFIGURATION, Color, fail, say};
 use crate::admin::client::AdminAddress;
 use crate::config::{self, Loaded, Report};
 use crate::plan::Plan;
@@ -30,6 +31,8 @@ pub(super) struct Check {
     /// Let the doctor look at a running instance too, at its admin API.
     #[arg(long, value_name = "URL", value_parser = AdminAddress::parse, requires = "doctor")]
     admin: Option<AdminAddress>,
+    #[command(flatten)]
+    by: By,
 }
 
 impl Check {
@@ -87,7 +90,9 @@ impl Check {
         let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         let mut advice = advise(plan, now);
         if let Some(admin) = &self.admin {
-            let status = read_status(admin, &ask_status(admin)?)?;
+            let admin = &self.by.to(admin);
+            let token = self.by.token().map_err(|error| fail(&error))?;
+            let status = read_status(admin, &ask_status(admin, token.as_deref())?)?;
             advice.extend(measured::advise(plan, &status));
         }
         Ok(advice)

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::reach::Reach;
 use super::{BAD_CONFIGURATION, Color, NO_INSTANCE, ask, complain, say};
-use crate::admin::client::{self, AdminAddress};
+use crate::admin::client;
 use crate::config;
 use crate::explain::{Answer, Asked, Occasion, Question};
 use crate::snapshot::{Registry, Snapshot};
@@ -39,9 +40,8 @@ pub(super) struct Explain {
     /// Ask of this configuration, and of no running instance.
     #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
-    /// Where the admin API of the running instance is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
-    admin: AdminAddress,
+    #[command(flatten)]
+    reach: Reach,
     /// Show every route, not only those whose host and path fit.
     #[arg(long)]
     all: bool,
@@ -63,7 +63,7 @@ impl Explain {
         };
         let answer = match &self.config {
             Some(path) => by_file(path, &asked, color),
-            None => by_instance(&self.admin, &asked),
+            None => by_instance(&self.reach, &asked),
         };
         let answer = match answer {
             Ok(answer) => answer,
@@ -105,9 +105,14 @@ fn by_file(path: &Path, asked: &Asked, color: Color) -> Result<Answer, u8> {
 }
 
 /// What the instance says; or the exit code, when the failure has been told.
-fn by_instance(admin: &AdminAddress, asked: &Asked) -> Result<Answer, u8> {
+fn by_instance(reach: &Reach, asked: &Asked) -> Result<Answer, u8> {
     let wish = serde_json::to_string(asked).unwrap_or_default();
-    let answered = ask(client::post(admin, "/v1/explain", None, wish))?;
+    let admin = &reach.address();
+    let token = reach.token().map_err(|error| {
+        complain(&format!("error: {error}"));
+        BAD_CONFIGURATION
+    })?;
+    let answered = ask(client::post(admin, "/v1/explain", token.as_deref(), wish))?;
     if let Some(refused) = answered.refused() {
         complain(&format!("error: {refused}"));
         return Err(BAD_CONFIGURATION);

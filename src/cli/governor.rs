@@ -1,7 +1,6 @@
 //! Asking whoever governs a running instance, by its admin API: requests, refusals, and waiting for a trial to end.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,19 +9,16 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::backend::encoded;
+use super::reach::{Reach, TokenError};
 use super::{BAD_CONFIGURATION, NO_INSTANCE, complain, fail, say};
-use crate::admin::client::{self, AdminAddress, Answer, ClientError};
+use crate::admin::client::{self, Answer, ClientError};
 use crate::admin::order::{ChangeView, MovedView, Outcome, TrialEnd, TrialStatus, TrialView};
 
 /// Which instance, and by what right.
 #[derive(Debug, clap::Args)]
 pub(super) struct At {
-    /// Where the instance's admin API is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
-    pub(super) admin: AdminAddress,
-    /// The file with the token of `[admin] token_file`. A Unix socket needs none.
-    #[arg(long, value_name = "FILE")]
-    pub(super) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
     /// Print the answer as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -57,11 +53,8 @@ pub(super) enum AskError {
     Refused(String),
     #[error("generation {0} has been reverted: {1}")]
     Reverted(u64, String),
-    #[error("the token cannot be read: {}: {error}", file.display())]
-    Token {
-        file: PathBuf,
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 impl AskError {
@@ -76,7 +69,7 @@ impl AskError {
                 complain(&format!("error: {error}"));
                 NO_INSTANCE.into()
             }
-            Self::Refused(_) | Self::Reverted(..) | Self::Token { .. } => fail(self),
+            Self::Refused(_) | Self::Reverted(..) | Self::Token(_) => fail(self),
         }
     }
 }
@@ -96,39 +89,26 @@ pub(super) fn converse(talk: impl Future<Output = Result<(), AskError>>) -> Exit
 }
 
 impl At {
-    fn token(&self) -> Result<Option<String>, AskError> {
-        let Some(file) = &self.token_file else {
-            return Ok(None);
-        };
-        match std::fs::read_to_string(file) {
-            Ok(token) => Ok(Some(token.trim_end().to_owned())),
-            Err(error) => Err(AskError::Token {
-                file: file.clone(),
-                error,
-            }),
-        }
-    }
-
     /// Posts a text and reads the answer.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         text: String,
     ) -> Result<T, AskError> {
-        let token = self.token()?;
-        let answer = client::post(&self.admin, path, token.as_deref(), text).await?;
+        let (address, token) = (self.reach.address(), self.reach.token()?);
+        let answer = client::post(&address, path, token.as_deref(), text).await?;
         self.read(&answer)
     }
 
     /// Gets something that anybody may see, or the bearer of the token.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
-        let token = self.token()?;
-        let answer = client::get_as(&self.admin, path, token.as_deref()).await?;
+        let (address, token) = (self.reach.address(), self.reach.token()?);
+        let answer = client::get_as(&address, path, token.as_deref()).await?;
         self.read(&answer)
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, AskError> {
-        let strange = |what: String| ClientError::Strange(self.admin.to_string(), what);
+        let strange = |what: String| ClientError::Strange(self.reach.address().to_string(), what);
         if answer.status.is_success() {
             let read = serde_json::from_slice(&answer.body);
             return read.map_err(|error| strange(error.to_string()).into());

@@ -2,12 +2,18 @@
 
 use std::process::ExitCode;
 
-use super::{NO_INSTANCE, ask, complain, say};
+use super::reach::Reach;
+use super::{NO_INSTANCE, ask, complain, fail, say};
 use crate::admin::client::{self, AdminAddress};
 use crate::admin::status::{BackendStatus, CheckStatus, PoolStatus, Status};
 
-pub(super) fn show(admin: &AdminAddress, json: bool) -> ExitCode {
-    let document = match ask_status(admin) {
+pub(super) fn show(reach: &Reach, json: bool) -> ExitCode {
+    let token = match reach.token() {
+        Ok(token) => token,
+        Err(error) => return fail(&error),
+    };
+    let admin = &reach.address();
+    let document = match ask_status(admin, token.as_deref()) {
         Ok(document) => document,
         Err(code) => return code,
     };
@@ -25,8 +31,17 @@ pub(super) fn show(admin: &AdminAddress, json: bool) -> ExitCode {
 }
 
 /// The status of a running instance, as it came; or the exit code, when the failure has been told.
-pub(super) fn ask_status(admin: &AdminAddress) -> Result<Vec<u8>, ExitCode> {
-    ask(client::get(admin, "/v1/status")).map_err(ExitCode::from)
+pub(super) fn ask_status(admin: &AdminAddress, token: Option<&str>) -> Result<Vec<u8>, ExitCode> {
+    let answer = ask(client::ask_as(admin, "/v1/status", token)).map_err(ExitCode::from)?;
+    match answer.refused() {
+        None => Ok(answer.body),
+        Some(refused) => {
+            complain(&format!(
+                "error: {admin} does not show its status: {refused}"
+            ));
+            Err(NO_INSTANCE.into())
+        }
+    }
 }
 
 pub(super) fn read_status(admin: &AdminAddress, document: &[u8]) -> Result<Status, ExitCode> {

@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::backend::encoded;
-use super::{NO_INSTANCE, ask, complain, say};
-use crate::admin::client::{self, AdminAddress};
+use super::reach::Reach;
+use super::{NO_INSTANCE, ask, complain, fail, say};
+use crate::admin::client;
 use crate::admin::requests::Story;
 
 /// The request that is asked about.
@@ -17,9 +18,8 @@ pub(super) struct Why {
     /// Its id: in `x-request-id` and in the text of the reply, or in `http.request.id` of the access log.
     #[arg(value_name = "REQUEST-ID")]
     id: String,
-    /// Where the admin API of the instance is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = AdminAddress::parse)]
-    admin: AdminAddress,
+    #[command(flatten)]
+    reach: Reach,
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
@@ -29,7 +29,12 @@ impl Why {
     /// Tells it.
     pub(super) fn execute(&self) -> ExitCode {
         let path = format!("/v1/requests/{}", encoded(&self.id));
-        let answer = match ask(client::ask_for(&self.admin, &path)) {
+        let address = self.reach.address();
+        let token = match self.reach.token() {
+            Ok(token) => token,
+            Err(error) => return fail(&error),
+        };
+        let answer = match ask(client::ask_as(&address, &path, token.as_deref())) {
             Ok(answer) => answer,
             Err(code) => return code.into(),
         };
@@ -52,8 +57,7 @@ impl Why {
             }
             Err(error) => {
                 complain(&format!(
-                    "error: the answer of {} cannot be read: {error}",
-                    self.admin
+                    "error: the answer of {address} cannot be read: {error}"
                 ));
                 NO_INSTANCE.into()
             }

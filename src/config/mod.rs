@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use certificate::{CertificateError, read_authorities, system_roots};
 pub(crate) use outside::question;
 pub use problem::{Problem, Report, Severity};
 pub use renewal::{Renewal, renewal};

@@ -136,10 +136,9 @@ impl Wanted {
             self.system_roots |=
                 right(&export.endpoint).is_some_and(|url| url.starts_with("https:"));
         }
-        for listener in tables(&raw.listeners) {
-            let Some(tls) = right(&listener.tls) else {
-                continue;
-            };
+        let of_admin = right(&raw.admin).and_then(|admin| right(&admin.tls));
+        let of_listeners = tables(&raw.listeners).filter_map(|listener| right(&listener.tls));
+        for tls in of_listeners.chain(of_admin) {
             for pair in elements(&tls.certificates) {
                 if let (Some(certificate), Some(key)) = (right(&pair.certificate), right(&pair.key))
                 {
@@ -149,8 +148,6 @@ impl Wanted {
                     });
                 }
             }
-        }
-        for tls in tables(&raw.listeners).filter_map(|listener| right(&listener.tls)) {
             let names: Vec<String> = elements(&tls.self_signed).cloned().collect();
             if !names.is_empty() {
                 self.self_signed.insert(names);

@@ -269,15 +269,10 @@ fn report_ignored(
             Step::Key(key) => key.as_str(),
         })
         .collect();
-    let finding = if raw::is_for_later(&names) {
-        Finding::error(format!("`{key}` is not supported yet"))
-            .help("it is planned; for now, leave it out")
-    } else {
-        let known = raw::known_keys(&names[..names.len() - 1]);
-        let finding = Finding::error(format!("unknown key `{key}`"));
-        let listed = finding.help(format!("known here: {}", known.join(", ")));
-        listed.suggest(key, known.iter().copied())
-    };
+    let known = raw::known_keys(&names[..names.len() - 1]);
+    let finding = Finding::error(format!("unknown key `{key}`"));
+    let finding = finding.help(format!("known here: {}", known.join(", ")));
+    let finding = finding.suggest(key, known.iter().copied());
     let span = find(path, table).unwrap_or(0..0);
     collector.report(&Mark::new(source, span), &dotted(path), finding);
 }
@@ -359,17 +354,6 @@ mod tests {
                 "a.toml:4:34: unknown key `weigth` (did you mean `weight`?)",
                 "a.toml:6:1: unknown key `host` (did you mean `hosts`?)",
             ]
-        );
-    }
-
-    #[test]
-    fn planned_keys_are_called_planned() {
-        let (_, problems) = parsed("[admin.tls]\npath = \"/\"\n");
-        assert_eq!(problems.len(), 1);
-        assert!(
-            problems[0].starts_with("a.toml:1:8: `tls` is not supported yet"),
-            "{}",
-            problems[0]
         );
     }
 

@@ -19,7 +19,7 @@ pub struct Renewal {
     pub doubts: Vec<String>,
 }
 
-/// Reads the certificates and authorities of the listeners that want to have their files watched. Blocks.
+/// Reads the certificates and authorities of the listeners, the admin listener among them, that want to have their files watched. Blocks.
 #[must_use]
 pub fn renewal(plan: &Plan) -> Renewal {
     let mut renewal = Renewal {
@@ -30,20 +30,29 @@ pub fn renewal(plan: &Plan) -> Renewal {
     let mut renewed = plan.clone();
     let mut any = false;
     for listener in &mut renewed.listeners {
-        let Some(old) = listener.tls.as_ref().filter(|tls| tls.watch) else {
-            continue;
-        };
-        let mut tls = old.clone();
-        read_again(&mut tls, &mut renewal);
-        if tls != *old {
+        if let Some(tls) = renewed_tls(listener.tls.as_ref(), &mut renewal) {
             any = true;
             Arc::make_mut(listener).tls = Some(tls);
         }
+    }
+    if let Some(admin) = &mut renewed.admin
+        && let Some(tls) = renewed_tls(admin.tls.as_ref(), &mut renewal)
+    {
+        any = true;
+        admin.tls = Some(tls);
     }
     renewal.refused.dedup();
     renewal.doubts.dedup();
     renewal.plan = any.then_some(renewed);
     renewal
+}
+
+/// What has changed of it, if anything has.
+fn renewed_tls(old: Option<&Tls>, renewal: &mut Renewal) -> Option<Tls> {
+    let old = old.filter(|tls| tls.watch)?;
+    let mut tls = old.clone();
+    read_again(&mut tls, renewal);
+    (tls != *old).then_some(tls)
 }
 
 fn read_again(tls: &mut Tls, renewal: &mut Renewal) {

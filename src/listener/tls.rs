@@ -29,7 +29,7 @@ use super::certificates::{Certificates, Names};
 use super::client_certificate::ClientCertificate;
 use super::tickets::{TicketKey, Tickets};
 use crate::plan::Listener;
-use crate::plan::tls::{ClientCertificates, ClientMode, TlsVersion};
+use crate::plan::tls::{ClientCertificates, ClientMode, Tls, TlsVersion};
 use crate::telemetry::TlsResult;
 use crate::worker::{Stream, Timer};
 
@@ -97,37 +97,53 @@ impl TlsShared {
         let Some(tls) = &listener.tls else {
             return Ok(None);
         };
-        if tls.certificates.is_empty() {
-            return Err(TlsError::NoCertificate);
-        }
         let certificates = Arc::new(Certificates::new(&tls.certificates));
-        let versions = match tls.min_version {
-            TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
-            TlsVersion::V1_3 => &[&TLS13],
-        };
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)?;
-        let builder = match &tls.client {
-            None => builder.with_no_client_auth(),
-            Some(client) => builder.with_client_cert_verifier(verifier(client)?),
-        };
-        let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut config = server_config(tls, &certificates)?;
         if listener.http2 {
             config.alpn_protocols.insert(0, b"h2".to_vec());
         }
-        config.session_storage = Arc::new(NoServerSessionStorage {});
         if tls.client.is_none() {
             config.ticketer = Arc::clone(&self.tickets) as _;
+            // Each ticket is a sealing and 100 bytes; one is enough to come back with.
+            config.send_tls13_tickets = 1;
         }
-        // Each ticket is a sealing and 100 bytes; one is enough to come back with.
-        config.send_tls13_tickets = usize::from(tls.client.is_none());
         Ok(Some(Acceptor {
             of: Arc::clone(listener),
             acceptor: TlsAcceptor::from(Arc::new(config)),
             certificates,
         }))
     }
+}
+
+/// What does handshakes for the admin listener. Those who come are few: no session is resumed.
+///
+/// # Errors
+/// When the library refuses the settings; `config` has looked at all of them before.
+pub fn admin_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificates = Arc::new(Certificates::new(&tls.certificates));
+    server_config(tls, &certificates).map(Arc::new)
+}
+
+/// What all have in common: HTTP/1.1, and no session that is resumed.
+fn server_config(tls: &Tls, certificates: &Arc<Certificates>) -> Result<ServerConfig, TlsError> {
+    if tls.certificates.is_empty() {
+        return Err(TlsError::NoCertificate);
+    }
+    let versions = match tls.min_version {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)?;
+    let builder = match &tls.client {
+        None => builder.with_no_client_auth(),
+        Some(client) => builder.with_client_cert_verifier(verifier(client)?),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(certificates) as _);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }
 
 fn verifier(client: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

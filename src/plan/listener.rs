@@ -134,6 +134,14 @@ pub struct ListenerLimits {
     pub body_rate: u64,
 }
 
+impl ListenAddress {
+    /// Whether other machines can come by it, as far as an address can say.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !address.ip().is_loopback())
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

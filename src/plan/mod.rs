@@ -55,3 +55,12 @@ pub struct Plan {
     /// Pools, in the order of the file.
     pub pools: Vec<Pool>,
 }
+
+impl Plan {
+    /// What the listeners show that speak TLS, and the admin listener if it does.
+    pub fn tls(&self) -> impl Iterator<Item = &tls::Tls> {
+        let listeners = self.listeners.iter().map(|listener| &listener.tls);
+        let admin = self.admin.iter().map(|admin| &admin.tls);
+        listeners.chain(admin).filter_map(Option::as_ref)
+    }
+}

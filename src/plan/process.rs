@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::export::Export;
 use super::listener::ListenAddress;
+use super::tls::Tls;
 pub use crate::telemetry::{AccessFormat, AccessTarget, ClientIp, Level};
 
 /// The process.
@@ -29,12 +30,14 @@ pub struct Shutdown {
 }
 
 /// The admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
-    /// Where it listens: loopback or a Unix socket.
+    /// Where it listens: loopback, a Unix socket, or with token and TLS anywhere.
     pub address: ListenAddress,
-    /// What whoever steers over TCP must show; without it nobody can.
+    /// What whoever steers over TCP must show, and whoever looks from another machine; without it nobody can.
     pub token: Option<AdminToken>,
+    /// What it shows; absent: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// A token that lets its bearer steer. Shows as `redacted`.

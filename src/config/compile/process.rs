@@ -10,7 +10,6 @@ use crate::config::problem::Finding;
 use crate::config::raw::loose::List;
 use crate::config::raw::process as raw;
 use crate::config::secret::SecretSource;
-use crate::plan::listener::ListenAddress;
 use crate::plan::process::{
     AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Shutdown, Trace, TraceContext,
 };
@@ -55,6 +54,7 @@ fn shutdown(given: Option<Given<'_, raw::Shutdown>>) -> Shutdown {
 
 pub(super) fn admin(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<Admin> {
     let token = token(given, outside);
+    let tls = given.scope.get("tls", &given.value.tls);
     let Some(written) = given.scope.get("address", &given.value.address) else {
         if given.value.address.is_none() {
             let finding = Finding::error("`admin` has no address");
@@ -71,17 +71,27 @@ pub(super) fn admin(given: &Given<'_, raw::Admin>, outside: &Outside) -> Option<
             return None;
         }
     };
-    if let ListenAddress::Tcp(socket) = &address
-        && !socket.ip().is_loopback()
-    {
-        let finding =
-            Finding::error("an admin address that other machines can reach is not supported yet");
-        written.report(finding.help(
-            "it needs a token and TLS, and has no TLS yet; use 127.0.0.1, [::1] or \"unix:/path\", and come in by SSH: ssh -L 9900:127.0.0.1:9900 HOST",
+    let missing = match (given.value.token_file.is_none(), tls.is_none()) {
+        _ if !address.is_reachable() => None,
+        (true, true) => Some("neither `token_file` nor `tls`"),
+        (true, false) => Some("no `token_file`"),
+        (false, true) => Some("no `tls`"),
+        (false, false) => None,
+    };
+    if let Some(missing) = missing {
+        let finding = Finding::error(format!(
+            "other machines can reach this admin address, and there is {missing}"
         ));
-        return None;
+        written.report(finding.help(
+            "give it token_file = \"FILE\" (openssl rand -hex 32 > FILE) and [[admin.tls.certificates]] with `certificate` and `key`; or use 127.0.0.1, [::1] or \"unix:/path\", and come in by SSH: ssh -L 9900:127.0.0.1:9900 HOST",
+        ));
     }
-    Some(Admin { address, token })
+    let tls = tls.map(|tls| super::tls::tls(&tls, Some(&address), outside));
+    missing.is_none().then_some(Admin {
+        address,
+        token,
+        tls,
+    })
 }
 
 pub(super) fn dns(given: Option<&Given<'_, raw::Dns>>) -> Dns {

@@ -6,7 +6,7 @@
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
 //! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
-//! [`pool`], and here the file as a whole with the lists of keys that are known, and of those that are not there yet.
+//! [`pool`], and here the file as a whole with the lists of keys that are known.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
 
@@ -88,9 +88,12 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["trace", "export"] => fields_of::<process::Export>(),
         ["dns"] => fields_of::<process::Dns>(),
         ["listeners", _] => fields_of::<listener::Listener>(),
-        ["listeners", _, "tls"] => fields_of::<listener::Tls>(),
-        ["listeners", _, "tls", "certificates", _] => fields_of::<listener::Certificate>(),
-        ["listeners", _, "tls", "client"] => fields_of::<listener::TlsClient>(),
+        ["listeners", _, "tls", of_tls @ ..] | ["admin", "tls", of_tls @ ..] => match of_tls {
+            [] => fields_of::<listener::Tls>(),
+            ["certificates", _] => fields_of::<listener::Certificate>(),
+            ["client"] => fields_of::<listener::TlsClient>(),
+            _ => &[],
+        },
         ["listeners", _, "paths"] => fields_of::<listener::Paths>(),
         ["listeners", _, "timeouts"] => fields_of::<listener::Timeouts>(),
         ["listeners", _, "limits"] => fields_of::<listener::Limits>(),
@@ -116,14 +119,6 @@ pub(crate) fn known_keys(path: &[&str]) -> &'static [&'static str] {
         ["pools", _, "tls"] => fields_of::<pool::Tls>(),
         _ => &[],
     }
-}
-
-/// Whether the key at the end of `path` is one that is planned and not there yet.
-///
-/// Such a key is refused like an unknown one, for a setting that is ignored is a promise that is broken;
-/// but the operator should read that the spelling is right.
-pub(crate) fn is_for_later(path: &[&str]) -> bool {
-    matches!(path, ["admin", "tls"])
 }
 
 #[cfg(test)]
@@ -155,6 +150,7 @@ mod tests {
             &["server"],
             &["server", "shutdown"],
             &["admin"],
+            &["admin", "tls"],
             &["log"],
             &["log", "access"],
             &["trace"],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::listener::Tls;
 use super::loose::{Field, List, tables};
 
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +27,7 @@ pub(crate) struct Shutdown {
 pub(crate) struct Admin {
     pub(crate) address: Field<String>,
     pub(crate) token_file: Field<String>,
+    pub(crate) tls: Field<Tls>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -121,12 +121,15 @@ fn paths(old: PathRules, after: PathRules, lines: &mut Lines<'_>) {
 }
 
 fn tls(old: Option<&Tls>, new: Option<&Tls>, lines: &mut Lines<'_>) {
-    let (old, new) = match (old, new) {
-        (None, None) => return,
-        (None, Some(_)) => return lines.say("tls added"),
-        (Some(_), None) => return lines.say("tls removed"),
-        (Some(old), Some(new)) => (old, new),
-    };
+    match (old, new) {
+        (None, None) => {}
+        (None, Some(_)) => lines.say("tls added"),
+        (Some(_), None) => lines.say("tls removed"),
+        (Some(old), Some(new)) => tls_settings(old, new, lines),
+    }
+}
+
+pub(super) fn tls_settings(old: &Tls, new: &Tls, lines: &mut Lines<'_>) {
     certificates(old, new, lines);
     lines.compare(
         "tls.min_version",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Change, Lines, Subject};
+use super::{Change, Lines, Subject, listener};
 use crate::plan::export::{Endpoint, Export};
 use crate::plan::process::{
     AccessFormat, AccessLog, AccessTarget, ClientIp, Level, Trace, TraceContext,
@@ -28,8 +28,9 @@ pub(super) fn server(old: &Server, new: &Server, changes: &mut Vec<Change>) {
     ]);
 }
 
-/// Whoever steers by the admin address would lose it in the middle of steering: it stays until the process ends. The
-/// token is another one at once, for a token that is changed may have been lost.
+/// Whoever steers by the admin address would lose it in the middle of steering: it stays until the process ends, and so
+/// does whether it speaks TLS. The token is another one at once, for a token that is changed may have been lost, and so are
+/// certificates.
 pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<Change>) {
     let mut lines = Lines {
         subject: Subject::Admin,
@@ -45,6 +46,12 @@ pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, changes: &mut Vec<
             }
             if old.token != new.token {
                 lines.say("token_file: another token");
+            }
+            match (&old.tls, &new.tls) {
+                (None, None) => {}
+                (None, Some(_)) => lines.say_restart("tls added"),
+                (Some(_), None) => lines.say_restart("tls removed"),
+                (Some(old), Some(new)) => listener::tls_settings(old, new, &mut lines),
             }
         }
     }

@@ -36,6 +36,7 @@ pub(in crate::plan) fn plan() -> Plan {
         admin: Some(Admin {
             address: listen("127.0.0.1:9900"),
             token: None,
+            tls: None,
         }),
         log: Log {
             level: Level::Info,
@@ -262,6 +263,7 @@ fn what_needs_a_restart_says_so() {
     new.admin = Some(Admin {
         address: ListenAddress::Unix(PathBuf::from("/run/a.sock")),
         token: Some(AdminToken::new(b"0123456789abcdef")),
+        tls: None,
     });
     let changes = diff(&plan(), &new);
     // All but the token.

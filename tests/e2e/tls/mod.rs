@@ -1,10 +1,11 @@
 //! TLS towards clients: which certificate, which version, whose clients, and what happens when files change; and towards
-//! backends ([`backends`]).
+//! backends ([`backends`]) and operators ([`admin`]).
 //!
 //! [`Authority`] signs what the tests need; [`Visitor`] is a client that says which certificate it got.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod admin;
 mod backends;
 mod choice;
 mod clients;
