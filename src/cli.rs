@@ -97,6 +97,11 @@ enum Command {
         after_help = "Example:\n  forecourt man | man -l -\n  forecourt man --out /usr/local/share/man/man1"
     )]
     Man(manual::Man),
+    /// Print the JSON schema of the configuration, for editors.
+    #[command(
+        after_help = "Example:\n  forecourt schema > forecourt.schema.json\n\nThe first line of a configuration then names it: #:schema ./forecourt.schema.json"
+    )]
+    Schema,
     /// Show the pools and backends of a running instance.
     #[command(
         after_help = "Example:\n  forecourt status --admin http://127.0.0.1:9900\n\nExit codes: 0, 3 no instance answers"
@@ -134,6 +139,10 @@ impl Cli {
             Command::Man(man) => man.execute(),
             Command::Explain(explain) => explain.execute(self.color),
             Command::Why(why) => why.execute(),
+            Command::Schema => {
+                say(&format!("{:#}", config::schema()));
+                ExitCode::SUCCESS
+            }
             Command::Status { reach, json } => status::show(&reach, json),
         }
     }

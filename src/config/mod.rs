@@ -7,7 +7,7 @@
 //! In reading order: [`problem`] (what is said and how it looks), `read` (files, includes, TOML, unknown keys), `raw`
 //! (what the operator wrote), `outside` (certificates, secrets and names, read before compilation) with
 //! `certificate` and `x509`, `self_signed`, `file` and [`secret`] (names are `discovery`'s), and `compile` (raw settings to plan; pure).
-//! Beside the way: `renewal`, certificates alone, read again.
+//! Beside the way: `renewal`, certificates alone, read again; [`schema`](mod@schema), what editors know of the raw settings.
 //!
 //! Deliberately absent: running state (a reload is `load` and then somebody else's work), and half a plan: whatever
 //! is wrong, nothing of the configuration is used.
@@ -20,6 +20,7 @@ pub mod problem;
 mod raw;
 mod read;
 mod renewal;
+mod schema;
 pub mod secret;
 mod self_signed;
 mod x509;
@@ -33,6 +34,7 @@ pub(crate) use certificate::{CertificateError, read_authorities, system_roots};
 pub(crate) use outside::question;
 pub use problem::{Problem, Report, Severity};
 pub use renewal::{Renewal, renewal};
+pub use schema::schema;
 pub use secret::Secret;
 pub use self_signed::SelfSigned;
 

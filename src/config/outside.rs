@@ -306,7 +306,7 @@ fn tables<T>(field: &Field<Named<T>>) -> impl Iterator<Item = &T> {
 fn elements<T>(field: &Field<List<T>>) -> impl Iterator<Item = &T> {
     right(field)
         .into_iter()
-        .flatten()
+        .flat_map(|list| list.iter())
         .filter_map(|element| inner(element.get_ref()))
 }
 

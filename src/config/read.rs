@@ -162,7 +162,7 @@ fn strings(field: &Field<List<String>>) -> impl Iterator<Item = (usize, &str, Ra
         Loose::Wrong(_) => None,
     });
     list.into_iter()
-        .flatten()
+        .flat_map(|list| list.iter())
         .enumerate()
         .filter_map(|(index, element)| match element.get_ref() {
             Loose::Right(text) => Some((index, text.as_str(), element.span())),

@@ -71,13 +71,13 @@ fn fast_interval(given: &Given<'_, raw::Health>, interval: Duration) -> Duration
 
 /// The kinds of checks, and the keys that mean something with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(in crate::config) enum Kind {
     Grpc,
     Http,
     Tcp,
 }
 
-const KINDS: [(&str, Kind); 3] = [
+pub(in crate::config) const KINDS: [(&str, Kind); 3] = [
     ("http", Kind::Http),
     ("tcp", Kind::Tcp),
     ("grpc", Kind::Grpc),

@@ -85,20 +85,10 @@ impl Defaults {
 
 fn style(given: &Given<'_, raw::Pool>) -> RequestStyle {
     let Given { value, scope, .. } = given;
-    let cases = [
-        ("keep", FieldCase::Keep),
-        ("lower", FieldCase::Lower),
-        ("title", FieldCase::Title),
-    ];
-    let words = [
-        ("x-forwarded", Words::XForwarded),
-        ("forwarded", Words::Forwarded),
-        ("both", Words::Both),
-    ];
     let (case, forwarded) = (FieldCase::default(), Words::default());
     RequestStyle {
-        case: scope.word("header_case", &value.header_case, case, &cases),
-        forwarded: scope.word("forwarded", &value.forwarded, forwarded, &words),
+        case: scope.word("header_case", &value.header_case, case, &FIELD_CASES),
+        forwarded: scope.word("forwarded", &value.forwarded, forwarded, &FORWARDED),
         via: scope
             .get("via", &value.via)
             .map_or(raw::VIA, |written| *written.value),
@@ -367,3 +357,17 @@ fn timeouts(given: Option<Given<'_, raw::Timeouts>>) -> PoolTimeouts {
         tunnel: scope.duration("tunnel", &value.tunnel, raw::TUNNEL_TIMEOUT, Zero::Refused),
     }
 }
+
+/// The words of `header_case`.
+pub(in crate::config) const FIELD_CASES: [(&str, FieldCase); 3] = [
+    ("keep", FieldCase::Keep),
+    ("lower", FieldCase::Lower),
+    ("title", FieldCase::Title),
+];
+
+/// The words of `forwarded`.
+pub(in crate::config) const FORWARDED: [(&str, Words); 3] = [
+    ("x-forwarded", Words::XForwarded),
+    ("forwarded", Words::Forwarded),
+    ("both", Words::Both),
+];

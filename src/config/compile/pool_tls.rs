@@ -94,7 +94,7 @@ pub(super) fn tls(given: &Given<'_, raw::Tls>, outside: &Outside) -> Option<Pool
 
 fn client(given: &Given<'_, raw::Tls>, outside: &Outside) -> Option<Certificate> {
     let Given { value, scope, .. } = given;
-    let (there, absent) = match (&value.certificate, &value.key) {
+    let (there, absent) = match (value.certificate.as_ref(), value.key.as_ref()) {
         (Some(_), None) => ("certificate", "key"),
         (None, Some(_)) => ("key", "certificate"),
         _ => {

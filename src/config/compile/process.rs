@@ -302,7 +302,7 @@ fn target(path: &Given<'_, String>, scope: &Scope<'_>) -> AccessTarget {
     }
 }
 
-const LEVELS: [(&str, Level); 5] = [
+pub(in crate::config) const LEVELS: [(&str, Level); 5] = [
     ("error", Level::Error),
     ("warn", Level::Warn),
     ("info", Level::Info),
@@ -310,13 +310,13 @@ const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::Trace),
 ];
 
-const FORMATS: [(&str, AccessFormat); 3] = [
+pub(in crate::config) const FORMATS: [(&str, AccessFormat); 3] = [
     ("json", AccessFormat::Json),
     ("combined", AccessFormat::Combined),
     ("text", AccessFormat::Text),
 ];
 
-const CLIENT_IPS: [(&str, ClientIp); 3] = [
+pub(in crate::config) const CLIENT_IPS: [(&str, ClientIp); 3] = [
     ("full", ClientIp::Full),
     ("truncated", ClientIp::Truncated),
     ("off", ClientIp::Off),
@@ -324,7 +324,7 @@ const CLIENT_IPS: [(&str, ClientIp); 3] = [
 
 const HEADERS: [&str; 2] = ["referer", "user-agent"];
 
-const CONTEXTS: [(&str, TraceContext); 3] = [
+pub(in crate::config) const CONTEXTS: [(&str, TraceContext); 3] = [
     ("pass", TraceContext::Pass),
     ("begin", TraceContext::Begin),
     ("restart", TraceContext::Restart),

@@ -1,6 +1,6 @@
 //! A place in the settings: where values are taken from lenient raw settings, and problems are reported from.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::{Deref, Range, RangeInclusive};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::units;
 use crate::config::problem::{Collector, Finding, Mark, Source};
 use crate::config::raw::loose::{Field, Found, List, Loose, Named, Shape};
+use crate::config::raw::unit::{PercentText, RateText, SizeText};
 use crate::config::read::Document;
 
 /// A table of one file, with its name in the settings.
@@ -111,10 +112,10 @@ impl<'a> Scope<'a> {
     }
 
     /// A duration, or the default.
-    pub(super) fn duration(
+    pub(super) fn duration<T: Deref<Target = str>>(
         &self,
         key: &str,
-        field: &'a Field<String>,
+        field: &'a Field<T>,
         default: Duration,
         zero: Zero,
     ) -> Duration {
@@ -122,10 +123,10 @@ impl<'a> Scope<'a> {
     }
 
     /// A duration, if there is one.
-    pub(super) fn optional_duration(
+    pub(super) fn optional_duration<T: Deref<Target = str>>(
         &self,
         key: &str,
-        field: &'a Field<String>,
+        field: &'a Field<T>,
         zero: Zero,
     ) -> Option<Duration> {
         let given = self.quantity(key, field, &DURATION)?;
@@ -150,7 +151,7 @@ impl<'a> Scope<'a> {
     pub(super) fn size<N>(
         &self,
         key: &str,
-        field: &'a Field<String>,
+        field: &'a Field<SizeText>,
         default: N,
         range: RangeInclusive<u64>,
     ) -> N
@@ -179,7 +180,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Bytes a second, or the default.
-    pub(super) fn rate(&self, key: &str, field: &'a Field<String>, default: u64) -> u64 {
+    pub(super) fn rate(&self, key: &str, field: &'a Field<RateText>, default: u64) -> u64 {
         let Some(given) = self.quantity(key, field, &RATE) else {
             return default;
         };
@@ -190,7 +191,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A share in per cent, or the default.
-    pub(super) fn percent(&self, key: &str, field: &'a Field<String>, default: u8) -> u8 {
+    pub(super) fn percent(&self, key: &str, field: &'a Field<PercentText>, default: u8) -> u8 {
         let Some(given) = self.quantity(key, field, &PERCENT) else {
             return default;
         };
@@ -223,12 +224,12 @@ impl<'a> Scope<'a> {
     }
 
     /// A string with a number and a unit; what is none gets the help of that unit, not that of strings.
-    fn quantity(
+    fn quantity<T: Deref<Target = str>>(
         &self,
         key: &str,
-        field: &'a Field<String>,
+        field: &'a Field<T>,
         quantity: &Quantity,
-    ) -> Option<Given<'a, String>> {
+    ) -> Option<Given<'a, T>> {
         let spanned = field.as_ref()?;
         let scope = self.at_key(key);
         match spanned.get_ref() {

@@ -107,7 +107,7 @@ fn is_cookie_name(name: &Given<'_, String>) -> bool {
 
 /// What browsers know, and "auto": `None` where the client came by TLS, so that a payment provider's POST back finds
 /// its session, and `Lax` where it did not, because browsers refuse `None` there.
-const SAME_SITES: [(&str, SameSite); 4] = [
+pub(in crate::config) const SAME_SITES: [(&str, SameSite); 4] = [
     ("auto", SameSite::Auto),
     ("lax", SameSite::Lax),
     ("none", SameSite::None),

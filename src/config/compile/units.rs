@@ -112,8 +112,22 @@ const DURATION_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{ProptestConfig, proptest};
+    use regex::Regex;
+    use schemars::{JsonSchema, SchemaGenerator};
 
     use super::*;
+    use crate::config::raw::unit::{DurationText, PercentText, RateText, SizeText};
+
+    /// Whether the schema takes a text if, and only if, it is read.
+    fn agree<T: JsonSchema, V>(text: &str, read: &Result<V, UnitError>) -> bool {
+        let schema = T::json_schema(&mut SchemaGenerator::default());
+        let pattern = schema.get("pattern").and_then(|pattern| pattern.as_str());
+        let pattern = Regex::new(pattern.unwrap()).unwrap();
+        match read {
+            Err(UnitError::TooMuch(_)) => true,
+            read => pattern.is_match(text) == read.is_ok(),
+        }
+    }
 
     #[test]
     fn durations() {
@@ -181,6 +195,14 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC{0,24}") {
             let _ = (duration(&text), size(&text), rate(&text), percent(&text));
+        }
+
+        #[test]
+        fn the_schema_takes_what_is_read(text in " ?[0-9]{0,3} ?(ms|s|m|h|d|B|KiB|MiB|KB|%|)(/s| /s|/m|)[ .]?") {
+            assert!(agree::<DurationText, _>(&text, &duration(&text)), "{text:?}");
+            assert!(agree::<SizeText, _>(&text, &size(&text)), "{text:?}");
+            assert!(agree::<RateText, _>(&text, &rate(&text)), "{text:?}");
+            assert!(agree::<PercentText, _>(&text, &percent(&text)), "{text:?}");
         }
 
         #[test]

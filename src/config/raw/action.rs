@@ -1,38 +1,54 @@
 //! What becomes of a request, as written in `[[routes]]` and `[listeners.*]`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::DeTable;
 
 use super::loose::{Field, List, Named, right_mut, sub_table, tables};
 
-#[derive(Debug, Default, Deserialize)]
+/// Another place.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Redirect {
+    /// Required: where, beginning with `https://`, `http://` or a slash; a template.
     pub(crate) to: Field<String>,
+    /// 301, 302, 303, 307 or 308. Default: 307.
     pub(crate) status: Field<i64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// An answer that is the same for everybody.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Respond {
+    /// From 200 to 599, but no redirect. Default: 200.
     pub(crate) status: Field<i64>,
+    /// The body; or `file`.
     pub(crate) body: Field<String>,
+    /// The file of the body, of up to 1MiB.
     pub(crate) file: Field<String>,
+    /// What the body is. Default: plain text, or by the extension of the file.
     pub(crate) content_type: Field<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What the backend sees.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Rewrite {
+    /// The path, a template.
     pub(crate) path: Field<String>,
+    /// The host, a template.
     pub(crate) host: Field<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Changes of fields: first `remove`, then `set`, then `add`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Fields {
+    /// Fields that take the place of theirs, by name; values are templates.
     pub(crate) set: Field<Named<String>>,
+    /// Fields that come besides, by name; values are templates.
     pub(crate) add: Field<Named<String>>,
+    /// Names of fields that go.
     pub(crate) remove: Field<List<String>>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 
 use serde::de::value::{Error as ValueError, MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
@@ -9,10 +10,12 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// A setting that may be absent.
-pub(crate) type Field<T> = Option<Spanned<Loose<T>>>;
+#[derive(Debug)]
+pub(crate) struct Field<T>(Option<Spanned<Loose<T>>>);
 
 /// An array, each element with its span.
-pub(crate) type List<T> = Vec<Spanned<Loose<T>>>;
+#[derive(Debug)]
+pub(crate) struct List<T>(Vec<Spanned<Loose<T>>>);
 
 /// A value of the expected type, or of another one.
 #[derive(Debug)]
@@ -62,6 +65,52 @@ impl Shape for bool {
 
 impl Shape for i64 {
     const KIND: Found = Found::Integer;
+}
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Deref for Field<T> {
+    type Target = Option<Spanned<Loose<T>>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Field<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<T> Deref for List<T> {
+    type Target = Vec<Spanned<Loose<T>>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for List<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Shape> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self)
+    }
 }
 
 impl<T> Shape for List<T> {

@@ -5,7 +5,7 @@
 //! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
-//! In reading order: [`loose`] (the lenient values), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
+//! In reading order: [`loose`] (the lenient values), [`unit`] (texts with a unit), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
 //! [`pool`], and here the file as a whole with the lists of keys that are known.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
@@ -16,24 +16,35 @@ pub(crate) mod loose;
 pub(crate) mod pool;
 pub(crate) mod process;
 pub(crate) mod route;
+pub(crate) mod unit;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use loose::{Field, List, Loose, Named, fields_of, right_mut, sub_table, tables};
 use toml::de::DeTable;
 
-/// One file.
-#[derive(Debug, Default, Deserialize)]
+/// A configuration of forecourt.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct File {
+    /// More files, relative to this one; `*`, `?` and `[..]` match. Only the first file includes.
     pub(crate) include: Field<List<String>>,
+    /// The process.
     pub(crate) server: Field<process::Server>,
+    /// Where to look and steer. Default: no admin listener.
     pub(crate) admin: Field<process::Admin>,
+    /// The log of the process, and of requests.
     pub(crate) log: Field<process::Log>,
+    /// The traces that requests are part of.
     pub(crate) trace: Field<process::Trace>,
+    /// How names of backends are asked for.
     pub(crate) dns: Field<process::Dns>,
+    /// Addresses on which clients connect, by name.
     pub(crate) listeners: Field<Named<listener::Listener>>,
+    /// Rules that lead to pools or answers. The most specific wins, wherever it stands.
     pub(crate) routes: Field<List<route::Route>>,
+    /// Groups of backends, by name.
     pub(crate) pools: Field<Named<pool::Pool>>,
 }
 

@@ -2,85 +2,132 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::listener::Tls;
 use super::loose::{Field, List, tables};
+use super::unit::{DurationText, PercentText};
+use crate::config::compile::process::{CLIENT_IPS, CONTEXTS, FORMATS, LEVELS};
+use crate::config::schema::words;
 
-#[derive(Debug, Default, Deserialize)]
+/// The process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Server {
+    /// Worker threads; 0: one for each core. A change needs a restart.
     pub(crate) workers: Field<i64>,
+    /// How SIGTERM ends it.
     pub(crate) shutdown: Field<Shutdown>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How SIGTERM ends the process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Shutdown {
-    pub(crate) delay: Field<String>,
-    pub(crate) deadline: Field<String>,
-    pub(crate) spread: Field<String>,
+    /// How long it goes on serving while `/readyz` already says no. Default: 0s.
+    pub(crate) delay: Field<DurationText>,
+    /// How long requests may take to end after that. Default: 30s.
+    pub(crate) deadline: Field<DurationText>,
+    /// Over how long WebSockets are told to go, over half of the deadline at most. Default: 5s.
+    pub(crate) spread: Field<DurationText>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Where to look and steer.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Admin {
+    /// Where it listens: loopback, `unix:/path`, or with `token_file` and `tls` any address. A change needs a restart.
     pub(crate) address: Field<String>,
+    /// The file with the token that steering takes over TCP, and from other machines looking too; 16 bytes at least.
     pub(crate) token_file: Field<String>,
+    /// TLS; whether there is any takes a restart.
     pub(crate) tls: Field<Tls>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The log of the process, and of requests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Log {
+    /// The least severe level that is written. Default: info.
+    #[schemars(extend("enum" = words(&LEVELS)))]
     pub(crate) level: Field<String>,
+    /// Requests that `forecourt why` can tell of. Default: 1000; 0: none.
     pub(crate) recent: Field<i64>,
+    /// One line for each request.
     pub(crate) access: Field<Access>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The access log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Access {
+    /// Where lines go: `stdout`, `off` or a file, reopened on SIGUSR1. Default: stdout.
     pub(crate) path: Field<String>,
+    /// How lines look. Default: json.
+    #[schemars(extend("enum" = words(&FORMATS)))]
     pub(crate) format: Field<String>,
-    pub(crate) sample: Field<String>,
-    pub(crate) slow: Field<String>,
+    /// Of how many requests there is a line; of those that failed or were slow there always is. Default: 100%.
+    pub(crate) sample: Field<PercentText>,
+    /// From which time on a request is slow. Default: 1s.
+    pub(crate) slow: Field<DurationText>,
+    /// How much of the client's address lines have. Default: full.
+    #[schemars(extend("enum" = words(&CLIENT_IPS)))]
     pub(crate) client_ip: Field<String>,
+    /// Whether lines have the query. Default: false.
     pub(crate) query: Field<bool>,
+    /// Parameters of queries whose values are masked.
     pub(crate) redact: Field<List<String>>,
+    /// Fields of the request that lines have: `referer`, `user-agent`. Default: both if the format is combined.
     pub(crate) headers: Field<List<String>>,
+    /// Whether lines of JSON say how the backend came to be picked. Default: false.
     pub(crate) decision: Field<bool>,
 }
 
 /// The traces that requests are part of; what holds by default says `plan::process::Trace`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Trace {
+    /// What becomes of `traceparent`. Default: pass.
+    #[schemars(extend("enum" = words(&CONTEXTS)))]
     pub(crate) context: Field<String>,
-    pub(crate) sample: Field<String>,
+    /// Of the traces that begin here, how many are recorded. Default: 100%.
+    pub(crate) sample: Field<PercentText>,
+    /// Where our own part of them goes. Default: nowhere.
     pub(crate) export: Field<Export>,
 }
 
-/// Where our own part of them goes.
-#[derive(Debug, Default, Deserialize)]
+/// Where our own part of them goes: a collector that speaks OTLP over HTTP (feature `otel`).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Export {
+    /// The collector, by http or https; /v1/traces is added to a URL without a path. Required.
     pub(crate) endpoint: Field<String>,
+    /// A file with lines `name: value` that go with each batch. Default: none.
     pub(crate) headers_file: Field<String>,
-    pub(crate) timeout: Field<String>,
+    /// How long the collector may take for a batch. Default: 10s.
+    pub(crate) timeout: Field<DurationText>,
+    /// Requests that may wait to be sent; those beyond are dropped and counted. Default: 2048.
     pub(crate) queue: Field<i64>,
+    /// `service.name` of what is sent. Default: forecourt.
     pub(crate) service: Field<String>,
 }
 
 /// How names of backends are asked for; what holds by default says `plan::Dns`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Dns {
+    /// Whom to ask, such as `10.0.0.53`. Default: whom /etc/resolv.conf names.
     pub(crate) servers: Field<List<String>>,
-    pub(crate) timeout: Field<String>,
-    pub(crate) min_ttl: Field<String>,
-    pub(crate) max_ttl: Field<String>,
+    /// How long one lookup may take. Default: 2s.
+    pub(crate) timeout: Field<DurationText>,
+    /// The least time until a name is asked again. Default: 1s.
+    pub(crate) min_ttl: Field<DurationText>,
+    /// The longest time until a name is asked again. Default: 5m.
+    pub(crate) max_ttl: Field<DurationText>,
+    /// Addresses of one name that become backends, from 1 to 10000. Default: 256.
     pub(crate) max_addresses: Field<i64>,
+    /// Whether a pool must have an address when the configuration is loaded. Default: true.
     pub(crate) required: Field<bool>,
 }
 
