@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Instance;
 use super::guard::Who;
@@ -14,17 +15,18 @@ use super::problem::Problem;
 use crate::health::trial::Terms;
 
 /// What a reload or a rollback is asked for with: the query of the request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Parameters {
-    /// Whether only the difference is wanted.
+    /// Whether only the difference is wanted; of a reload.
     #[serde(default)]
     dry_run: bool,
-    /// How long it is on trial.
+    /// How long it is on trial, such as `30s`. Goes back then unless it is confirmed, and at once if requests fail or slow down.
     confirm: Option<String>,
-    /// By how many of a hundred requests failures may rise on trial.
+    /// By how many of a hundred requests failures may rise on trial, such as `5%`. Goes with `confirm`.
     errors: Option<String>,
-    /// What 99 of 100 requests may take on trial.
+    /// What 99 of 100 requests may take on trial, such as `800ms`. Goes with `confirm`.
     latency: Option<String>,
 }
 

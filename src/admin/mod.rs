@@ -3,7 +3,8 @@
 //! *What enters*: HTTP requests of operators and scrapers. *What leaves*: views made for them, never the
 //! plan or the live state themselves, so that neither is bent to please JSON.
 //!
-//! In reading order: [`instance`] (what it knows of the running process), [`api`] (paths and answers),
+//! In reading order: [`instance`] (what it knows of the running process), [`api`] (paths and answers) with
+//! `openapi` (both as machines read them),
 //! [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind `/metrics`), `guard` (who may look and steer), `steer` (words and weights for one backend), [`order`] (what whoever governs the
 //! process is asked to do) with `change` (how requests ask for it), [`stats`] (what happens per second), `events` (the log and that, as a stream), `dashboard` (the page that shows them),
 //! `explain` (what would become of a request), [`requests`] (what has become of some), [`serve`] (its
@@ -20,6 +21,7 @@ mod events;
 mod explain;
 mod guard;
 pub mod instance;
+mod openapi;
 pub mod order;
 mod problem;
 pub mod requests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use crate::config::Problem;
 use crate::health::trial::{Figures, Terms};
@@ -84,7 +85,7 @@ pub enum Refusal {
 }
 
 /// What a configuration changed, or would.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The generation that serves now.
     pub generation: u64,
@@ -101,7 +102,7 @@ pub struct Outcome {
 }
 
 /// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeView {
     /// What it belongs to, such as `pool shop`.
     pub subject: String,
@@ -112,7 +113,7 @@ pub struct ChangeView {
 }
 
 /// What a configuration does to traffic.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Traffic {
     /// For how long requests were counted.
     pub window_seconds: f64,
@@ -131,7 +132,7 @@ pub struct Traffic {
 }
 
 /// What moves of one route, or of one pool's sessions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MovedView {
     /// The route, or the pool.
     pub name: String,
@@ -144,7 +145,7 @@ pub struct MovedView {
 }
 
 /// How the trial stands, and how the last one ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TrialStatus {
     /// The generation that serves now.
     pub generation: u64,
@@ -155,7 +156,7 @@ pub struct TrialStatus {
 }
 
 /// A configuration on trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TrialView {
     /// Its generation.
     pub generation: u64,
@@ -174,7 +175,7 @@ pub struct TrialView {
 }
 
 /// What requests found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FiguresView {
     /// Requests that ended.
     pub requests: u64,
@@ -185,7 +186,7 @@ pub struct FiguresView {
 }
 
 /// How a trial ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrialEnd {
     /// The generation that was on trial.
     pub generation: u64,
@@ -196,7 +197,7 @@ pub struct TrialEnd {
 }
 
 /// The configuration as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
     /// Its generation.
     pub generation: u64,
@@ -205,7 +206,7 @@ pub struct Configuration {
 }
 
 /// One file of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileView {
     /// Where it is.
     pub path: String,
@@ -214,7 +215,7 @@ pub struct FileView {
 }
 
 /// One configuration that was applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Past {
     /// Its number.
     pub generation: u64,

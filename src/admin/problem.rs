@@ -2,7 +2,8 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::config;
 
@@ -12,6 +13,24 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     /// What is wrong with a configuration, each with its place and remedy.
+    problems: Vec<config::Problem>,
+}
+
+/// A problem as it is sent: RFC 9457, and besides what is wrong with a configuration.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "there is nothing at /v2"}))]
+pub(super) struct Details {
+    /// What `title` says is all there is to it: `about:blank`.
+    r#type: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong, and what to do about it.
+    detail: String,
+    /// What is wrong with a configuration, each with its place and remedy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     problems: Vec<config::Problem>,
 }
 
@@ -58,18 +77,17 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if !self.problems.is_empty() {
-            // Only a path that is not UTF-8 can fail here.
-            body["problems"] = serde_json::to_value(&self.problems).unwrap_or_default();
-        }
+        let details = Details {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            problems: self.problems,
+        };
+        // Only a path that is not UTF-8 can fail here.
+        let body = serde_json::to_string(&details).unwrap_or_default();
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, kind, body.to_string()).into_response();
+        let mut response = (self.status, kind, body).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 15.5.2 demands it.
             let challenge = header::HeaderValue::from_static("Bearer realm=\"forecourt\"");

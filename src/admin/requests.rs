@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::Instance;
 use super::problem::Problem;
@@ -18,25 +19,27 @@ pub(super) struct Wanted {
 }
 
 /// One request.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Story {
     /// The line of the access log.
+    #[schema(value_type = Object)]
     pub request: Map<String, Value>,
     /// What the codes in it mean.
     pub causes: BTreeMap<String, Meaning>,
 }
 
 /// The last requests.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Stories {
     /// Lines of the access log, the latest first.
+    #[schema(value_type = Vec<Object>)]
     pub requests: Vec<Map<String, Value>>,
     /// What the codes in them mean.
     pub causes: BTreeMap<String, Meaning>,
 }
 
 /// What a code means.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Meaning {
     /// What happened.
     pub meaning: String,

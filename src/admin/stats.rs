@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use utoipa::ToSchema;
 
 use super::instance::Instance;
 use super::status::{self, BackendStatus, ListenerStatus, Status};
@@ -21,7 +22,7 @@ use crate::telemetry::meters::{BackendTotal, PoolTotal, RouteTotal};
 use crate::telemetry::{Cause, CodeClass, PickReason, RetryOutcome, StickyOutcome};
 
 /// What happened in about the last second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// When it ended, by RFC 3339 in UTC.
     pub time: String,
@@ -51,7 +52,7 @@ pub struct Stats {
 }
 
 /// What so many of a hundred were not above, in milliseconds; nothing if there were none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Times {
     pub p50_milliseconds: Option<f64>,
@@ -60,7 +61,7 @@ pub struct Times {
 }
 
 /// A pool in the last second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolStats {
     /// Its name.
     pub name: String,
@@ -85,7 +86,7 @@ pub struct PoolStats {
 }
 
 /// A backend in the last second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendStats {
     /// How it stands.
     #[serde(flatten)]
@@ -110,7 +111,7 @@ pub struct BackendStats {
 }
 
 /// Why an attempt failed last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastFailure {
     /// When, by RFC 3339 in UTC, to the second.
     pub time: String,

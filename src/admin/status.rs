@@ -1,6 +1,7 @@
 //! The view behind `/v1/status` and `/v1/pools`: what runs, where, and how it stands.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::instance::Instance;
 use crate::backend::{LastCheck, OperatorWord};
@@ -9,7 +10,7 @@ use crate::strategy::Member;
 use crate::telemetry::{Cause, CodeClass, QueueOutcome};
 
 /// A running instance at a glance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// The program's version.
     pub version: String,
@@ -30,7 +31,7 @@ pub struct Status {
 }
 
 /// A listener.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct ListenerStatus {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
@@ -60,7 +61,7 @@ pub struct PoolStatus {
 }
 
 /// How much at once in a pool, and what was too much.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LimitsStatus {
     /// Requests in flight at all its backends.
@@ -80,7 +81,7 @@ pub struct LimitsStatus {
 }
 
 /// A backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendStatus {
     /// Its address.
     pub address: String,
@@ -129,7 +130,7 @@ pub struct BackendStatus {
 }
 
 /// A health check.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CheckStatus {
     /// When it ended, in seconds since 1970.
     pub at: u64,

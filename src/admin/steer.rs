@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
 
 use super::Instance;
 use super::guard::Who;
@@ -22,19 +23,27 @@ use crate::snapshot::{Pool, Snapshot, Snapshots};
 use crate::strategy::Member;
 
 /// What is wanted of a backend.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+#[schema(as = BackendWish)]
+pub(super) struct Wish {
+    /// What is wanted of it.
     state: Option<State>,
+    /// Its share, from 0 to 65535, until the configuration says another one.
     weight: Option<u32>,
+    /// After so long no session comes either, and WebSockets are told to go, such as `5m`. Goes with `draining` and `maintenance`.
     deadline: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BackendWord)]
 enum State {
+    /// What comes is sent to it.
     Ready,
+    /// Nothing new is sent to it; sessions that a cookie binds to it stay.
     Draining,
+    /// Nothing is sent to it, not even such sessions.
     Maintenance,
 }
 

@@ -45,7 +45,12 @@ impl Api {
         let instance = Instance::new(snapshots, registry, told).with_token(token.clone());
         let instance = Arc::new(instance);
         let address = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let entrance = bind(&Admin { address, token }, &mut Given::default()).unwrap();
+        let plan = Admin {
+            address,
+            token,
+            tls: None,
+        };
+        let entrance = bind(&plan, &mut Given::default()).unwrap();
         let running = entrance.serve(Arc::clone(&instance)).unwrap();
         Self { running, instance }
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Why a configuration was refused: every problem of all its files, in the order of the files.
 #[derive(Clone, Debug, Serialize)]
@@ -21,11 +22,13 @@ pub struct Report {
 }
 
 /// Something wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ConfigurationProblem)]
 pub struct Problem {
     /// Whether it keeps the configuration from being used.
     pub severity: Severity,
     /// The file that it is in, as it was named.
+    #[schema(value_type = String)]
     pub file: PathBuf,
     /// Where in the file; absent when the file as a whole is meant.
     pub at: Option<Spot>,
@@ -40,7 +43,7 @@ pub struct Problem {
 }
 
 /// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The configuration is refused.
@@ -50,7 +53,7 @@ pub enum Severity {
 }
 
 /// A place in a file, with the line as it stood there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Spot {
     /// Counted from 1.
     pub line: usize,
@@ -63,9 +66,10 @@ pub struct Spot {
 }
 
 /// A second place of a problem.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Also {
     /// The file that it is in.
+    #[schema(value_type = String)]
     pub file: PathBuf,
     /// Where in the file.
     pub at: Spot,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::pool::{self, Taker};
 use super::question::{Chosen, Question};
@@ -17,7 +18,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Cause;
 
 /// All that is said of one request.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Answer {
     /// The configuration that was asked; absent of a file.
     pub generation: Option<u64>,
@@ -49,7 +50,7 @@ pub enum Occasion {
 }
 
 /// The request as it is seen.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Request {
     /// Its method.
     pub method: String,
@@ -62,12 +63,14 @@ pub struct Request {
     /// Its query.
     pub query: String,
     /// Who sends it; absent on a Unix socket.
+    #[schema(value_type = Option<String>)]
     pub peer: Option<IpAddr>,
     /// Whether nobody said who sends it.
     pub peer_assumed: bool,
     /// Whether the listener trusts that address.
     pub peer_trusted: bool,
     /// For whom, after the walk over trusted proxies.
+    #[schema(value_type = Option<String>)]
     pub client: Option<IpAddr>,
     /// Whether the client came by TLS.
     pub https: bool,
@@ -76,7 +79,7 @@ pub struct Request {
 }
 
 /// The listener that it comes by.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Listener {
     /// Its name.
     pub name: String,
@@ -87,7 +90,7 @@ pub struct Listener {
 }
 
 /// Why the balancer answers itself.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Refusal {
     /// The status.
     pub status: u16,
@@ -98,7 +101,7 @@ pub struct Refusal {
 }
 
 /// A route that answers by itself.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Own {
     /// Its name.
     pub route: String,
@@ -107,7 +110,7 @@ pub struct Own {
 }
 
 /// What becomes of one route.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Line {
     /// Its name.
     pub route: String,

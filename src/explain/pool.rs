@@ -1,6 +1,7 @@
 //! Who of a pool would be picked, and why each of the others would not.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::backend::{Health, Standing};
 use crate::message::cookie;
@@ -12,7 +13,7 @@ use crate::strategy::{Foresight, Member, PickContext, Slot, Sticky, Tried, ticke
 use super::answer::Occasion;
 
 /// Who takes the request.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Taker {
     /// The route.
     pub route: String,
@@ -33,7 +34,7 @@ pub struct Taker {
 }
 
 /// A member of a pool.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Backend {
     /// Its address.
     pub address: String,
@@ -46,7 +47,7 @@ pub struct Backend {
 }
 
 /// How things stand in a pool now.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Now {
     /// Whether so few are well that health is not asked for.
     pub panic: bool,
@@ -65,7 +66,7 @@ pub struct Now {
 }
 
 /// One member, as the strategy sees it now.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Standpoint {
     /// Its address.
     pub address: String,

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::message::{Head, Name, Version, grammar};
 use crate::plan::listener::ListenAddress;
 use crate::plan::{Listener, Plan};
 
 /// A request as somebody describes it: the body of `POST /v1/explain`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// What is asked for: `http://shop.example/cart?page=2`, `shop.example/cart` or `/cart`.
@@ -19,6 +20,7 @@ pub struct Asked {
     pub method: String,
     /// The address that the connection comes from.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub client: Option<IpAddr>,
     /// Fields, each as `NAME: VALUE`.
     #[serde(default)]
@@ -52,7 +54,7 @@ pub struct Question {
 }
 
 /// Why a listener was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Chosen {
     /// Whoever asks names it.

@@ -21,6 +21,7 @@ mod hostile;
 mod limits;
 mod metrics;
 mod names;
+mod openapi;
 mod overload;
 mod process;
 mod reload;

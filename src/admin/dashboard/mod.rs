@@ -11,14 +11,31 @@
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use super::openapi::Refused;
+
+/// The dashboard.
+#[utoipa::path(get, path = "/", tag = "dashboard", responses(
+    (status = 200, description = "The page.", content_type = "text/html", body = String),
+    Refused,
+))]
 pub(super) async fn page() -> Response {
     file("text/html; charset=utf-8", include_str!("page.html"))
 }
 
+/// Its style.
+#[utoipa::path(get, path = "/dashboard.css", tag = "dashboard", responses(
+    (status = 200, description = "CSS.", content_type = "text/css", body = String),
+    Refused,
+))]
 pub(super) async fn style() -> Response {
     file("text/css; charset=utf-8", include_str!("page.css"))
 }
 
+/// Its script.
+#[utoipa::path(get, path = "/dashboard.js", tag = "dashboard", responses(
+    (status = 200, description = "JavaScript.", content_type = "text/javascript", body = String),
+    Refused,
+))]
 pub(super) async fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("page.js"))
 }

@@ -272,7 +272,7 @@ pub(super) fn trace(given: Option<&Given<'_, raw::Trace>>, outside: &Outside) ->
     };
     let export = scope.get("export", &value.export);
     // Whoever wants traces wants them of requests that come without one as well.
-    let usual = match value.export {
+    let usual = match *value.export {
         Some(_) => TraceContext::Begin,
         None => default.context,
     };

@@ -156,7 +156,7 @@ mod tests {
         let written: Vec<&str> = reference
             .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
             .collect();
-        let tables: [&[&str]; 28] = [
+        let tables: [&[&str]; 29] = [
             &[],
             &["server"],
             &["server", "shutdown"],
