@@ -225,6 +225,9 @@ pub struct Past {
     pub who: String,
     /// How many things it changed.
     pub changes: usize,
+    /// The first of them, in words.
+    #[serde(default)]
+    pub what: Vec<String>,
     /// Tells texts apart: the first half of the SHA-256 of its files.
     pub digest: String,
     /// Whether it serves now.

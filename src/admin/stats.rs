@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
+use super::alarms::{self, Alarm};
 use super::instance::Instance;
 use super::status::{self, BackendStatus, ListenerStatus, Status};
 use crate::snapshot::{Pool, Snapshot};
@@ -47,6 +48,9 @@ pub struct Stats {
     pub connections: i64,
     /// Where it listens.
     pub listeners: Vec<ListenerStatus>,
+    /// What is wrong, the gravest first, with what can be done about it.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
     /// The pools, in the order of the file.
     pub pools: Vec<PoolStats>,
 }
@@ -259,7 +263,8 @@ impl Sampler {
             passed.rate(all.requests[index], before.all.requests[index])
         };
         let status = Status::of(instance);
-        Stats {
+        let mut stats = Stats {
+            alarms: Vec::new(),
             requests_per_second: CodeClass::ALL.into_iter().map(rate_of).sum(),
             errors_per_second: rate_of(CodeClass::ServerError),
             times: Times::of(&all.duration.since(&before.all.duration)),
@@ -276,7 +281,9 @@ impl Sampler {
             generation: status.generation,
             uptime_seconds: status.uptime_seconds,
             listeners: status.listeners,
-        }
+        };
+        stats.alarms = alarms::of(&stats);
+        stats
     }
 
     fn pool(&mut self, pool: &Pool, before: &Counted, passed: &Passed) -> PoolStats {
@@ -292,7 +299,8 @@ impl Sampler {
             .map(|member| self.backend(pool, member, before, passed))
             .collect();
         let requests: f64 = backends.iter().map(|one| one.requests_per_second).sum();
-        for backend in &mut backends {
+        for (backend, wanted) in backends.iter_mut().zip(shares_wanted(pool)) {
+            backend.share_wanted = wanted;
             backend.share_got = (requests > 0.0).then(|| backend.requests_per_second / requests);
         }
         PoolStats {
@@ -347,7 +355,7 @@ impl Sampler {
             sticky_per_second: passed.rate(now.picks[sticky], then.picks[sticky]),
             times: Times::of(&now.duration.since(&then.duration)),
             last_failure: self.failures.get(&key).cloned(),
-            share_wanted: share_wanted(pool, member),
+            share_wanted: 0.0,
             share_got: None,
         }
     }
@@ -357,21 +365,17 @@ fn key(pool: &Pool, member: &Member) -> Key {
     (Arc::clone(&pool.name), member.backend.address().to_string())
 }
 
-/// The part of a member's weight in that of all who take new requests.
-fn share_wanted(pool: &Pool, member: &Member) -> f64 {
+/// Of each member, in their order, the part of its weight in that of all who take new requests.
+fn shares_wanted(pool: &Pool) -> Vec<f64> {
     let members = &pool.members;
-    let eligible = members.eligible().iter().map(|slot| members.get(*slot));
-    let (mut all, mut own) = (0_u64, 0);
-    for one in eligible {
-        all += u64::from(one.weight);
-        if Arc::ptr_eq(&one.backend, &member.backend) {
-            own = one.weight;
-        }
+    let eligible = members.eligible().iter();
+    let weights = eligible.map(|slot| (slot.0 as usize, members.get(*slot).weight));
+    let all: u64 = weights.clone().map(|(_, weight)| u64::from(weight)).sum();
+    let mut shares = vec![0.0; members.all().len()];
+    for (slot, weight) in weights.filter(|_| all > 0) {
+        shares[slot] = f64::from(weight) / all as f64;
     }
-    match all {
-        0 => 0.0,
-        all => f64::from(own) / all as f64,
-    }
+    shares
 }
 
 /// The time from one look to the next.

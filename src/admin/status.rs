@@ -1,12 +1,15 @@
 //! The view behind `/v1/status` and `/v1/pools`: what runs, where, and how it stands.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::instance::Instance;
-use crate::backend::{LastCheck, OperatorWord};
+use crate::backend::{Backend, Health, LastCheck, OperatorWord, Standing};
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
+use crate::telemetry::meters::{BackendTotal, Ejection};
 use crate::telemetry::{Cause, CodeClass, QueueOutcome};
 
 /// A running instance at a glance.
@@ -103,6 +106,15 @@ pub struct BackendStatus {
     pub state_by: String,
     /// `ready`, `failing`, `ejected`, `draining` or `maintenance`.
     pub standing: String,
+    /// Why it takes nothing new, in words; nothing of one that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Since when it stands so, in seconds since 1970; nothing if that has not changed in this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// When its ejection ends at the latest, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected_until: Option<u64>,
     /// What the last health check found; nothing if there was none.
     #[serde(default)]
     pub check: Option<CheckStatus>,
@@ -120,6 +132,9 @@ pub struct BackendStatus {
     pub errors: u64,
     /// Failures since it is known.
     pub failures: u64,
+    /// The same by cause, in the words of the `forecourt-error` field; only those that there were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed_by: BTreeMap<String, u64>,
     /// Connections to it that are in use.
     pub connections_active: i64,
     /// Connections to it that are kept for later.
@@ -211,6 +226,7 @@ fn limits(pool: &Pool) -> LimitsStatus {
 
 pub(super) fn backend(member: &Member) -> BackendStatus {
     let total = member.backend.meters().total();
+    let failed_by = failed_by(&total);
     BackendStatus {
         address: member.backend.address().to_string(),
         id: member.id.to_string(),
@@ -224,22 +240,68 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
         }
         .to_owned(),
         standing: member.backend.standing().as_str().to_owned(),
+        why: why(member, &failed_by),
+        since: member.backend.stands_since(),
+        ejected_until: member.backend.ejected_until(),
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
         limit: member.backend.most_in_flight(),
         streams: member.backend.streams(),
         requests: total.requests.iter().sum(),
         errors: total.requests[CodeClass::ServerError.index()],
-        failures: Cause::of_backend()
-            .iter()
-            .map(|cause| total.failures[cause.index()])
-            .sum(),
+        failures: failed_by.values().sum(),
+        failed_by,
         connections_active: total.connections_active,
         connections_idle: total.connections_idle,
         closes_idle_after_milliseconds: member
             .backend
             .closes_idle_after()
             .map(|rested| u64::try_from(rested.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn failed_by(total: &BackendTotal) -> BTreeMap<String, u64> {
+    let causes = Cause::of_backend().iter();
+    let counts = causes.map(|cause| (cause.as_str(), total.failures[cause.index()]));
+    let seen = counts.filter(|(_, count)| *count > 0);
+    seen.map(|(cause, count)| (cause.to_owned(), count))
+        .collect()
+}
+
+/// Why a backend takes nothing new.
+fn why(member: &Member, failed_by: &BTreeMap<String, u64>) -> Option<String> {
+    let backend = &member.backend;
+    Some(match backend.standing() {
+        Standing::Ready if member.nominal == 0 => "its weight is 0".to_owned(),
+        Standing::Ready => return None,
+        Standing::Draining => "an operator drains it".to_owned(),
+        Standing::Maintenance => "an operator has taken it out".to_owned(),
+        Standing::Failing if backend.health() == Health::Unproven => {
+            "no health check has said yet how it is".to_owned()
+        }
+        Standing::Failing => failing(backend),
+        Standing::Ejected if backend.ejection() == Some(Ejection::Errors) => {
+            "it answered 5xx far more often than the others".to_owned()
+        }
+        Standing::Ejected => {
+            let most = failed_by.iter().max_by_key(|(_, count)| **count);
+            let most = most.map_or_else(String::new, |(cause, _)| format!(": {cause} most often"));
+            format!("requests to it failed in a row{most}")
+        }
+    })
+}
+
+fn failing(backend: &Backend) -> String {
+    match backend.last_check() {
+        Some(LastCheck {
+            failure: Some(cause),
+            in_row,
+            ..
+        }) => format!("its health checks fail: {cause}, {in_row} in a row"),
+        Some(LastCheck { in_row, .. }) => {
+            format!("its health checks failed; {in_row} in a row succeed by now")
+        }
+        None => "its health checks fail".to_owned(),
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn steer(
     let backend = &before.backend;
     let from = told(backend.operator(), before.nominal);
     if let Some(state) = wish.state {
-        backend.set_operator(state.word());
+        say(backend, state.word());
     }
     if let Some(weight) = wish.weight {
         let configured = before.configured;
@@ -258,7 +258,7 @@ impl Emptying {
             let Some(backend) = self.backend() else {
                 return;
             };
-            backend.set_operator(OperatorWord::Maintenance);
+            say(&backend, OperatorWord::Maintenance);
             self.word = backend.words();
             self.snapshots.standing_changed(&self.pool);
             tracing::info!(
@@ -300,6 +300,16 @@ pub(crate) async fn call_off_over(
         backend.call_off(step * (u8::MAX / STEPS));
         drop(backend);
         sleep(spread / u32::from(STEPS)).await;
+    }
+}
+
+/// Says the operator's word, and notes when the standing changed by it.
+fn say(backend: &Backend, word: OperatorWord) {
+    let before = backend.standing();
+    backend.set_operator(word);
+    if backend.standing() != before {
+        let now = jiff::Timestamp::now().as_second();
+        backend.note_stands_since(u64::try_from(now).unwrap_or_default());
     }
 }
 

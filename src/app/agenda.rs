@@ -200,6 +200,9 @@ impl Checked {
         backend.set_health(health(change.to));
         let fails = health(change.to) == Health::Failing;
         backend.note_failing_since(fails.then(unix_seconds));
+        if backend.standing() != before {
+            backend.note_stands_since(unix_seconds());
+        }
         snapshots.standing_changed(&backend.key().pool);
         let (pool, address, to) = (&backend.key().pool, backend.address(), backend.standing());
         let after = change.after;

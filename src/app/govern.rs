@@ -26,7 +26,7 @@ use crate::config::{self, Loaded, Report, Severity, Text};
 use crate::health::trial::{Finding, Terms, Trial};
 use crate::listener::handoff::Given;
 use crate::plan::Plan;
-use crate::plan::diff::diff;
+use crate::plan::diff::{Change, diff};
 use crate::plan::moves::moves;
 
 /// The configuration that a process runs with: where it is, how it is read, and what it said at first.
@@ -111,7 +111,8 @@ impl Governor {
             && let Some(current) = self.history.current()
         {
             let texts = current.texts.clone();
-            self.remember("certificates".to_owned(), texts, 1);
+            let what = "certificates: others are in their files".to_owned();
+            self.remember("certificates".to_owned(), texts, vec![what]);
         }
     }
 
@@ -196,7 +197,7 @@ impl Governor {
             changes,
         } = applied.map_err(|error| refuse(&error))?;
         tracing::info!(%who, generation, "configuration changed");
-        self.remember(who.to_owned(), texts, changes.len());
+        self.remember(who.to_owned(), texts, in_words(&changes));
         if let (Some(terms), Some(former)) = (terms, former) {
             let trial = Trial::begin(terms, before, now);
             tracing::warn!(
@@ -336,7 +337,7 @@ impl Governor {
                     confirmed: false,
                     why: cause.to_string(),
                 });
-                self.remember(who, former.texts.clone(), changes.len());
+                self.remember(who, former.texts.clone(), in_words(&changes));
                 Ok(())
             }
             Err(error) => {
@@ -359,7 +360,7 @@ impl Governor {
         plan
     }
 
-    fn remember(&mut self, who: String, texts: Texts, changes: usize) {
+    fn remember(&mut self, who: String, texts: Texts, changes: Vec<String>) {
         let (generation, plan) = (self.running.generation, Arc::clone(&self.running.plan));
         self.history.add(generation, plan, texts, (who, changes));
         // An old plan has old certificates, and files may have changed during a trial: all of them are looked at.
@@ -445,6 +446,10 @@ impl Governor {
             since: FiguresView::from(&self.traffic.since(&on_trial.begun)),
         })
     }
+}
+
+fn in_words(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
 }
 
 fn refuse(error: &dyn fmt::Display) -> Refusal {

@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) texts: Texts,
     at: SystemTime,
     who: String,
-    changes: usize,
+    changes: Vec<String>,
 }
 
 /// A configuration as it was written.
@@ -64,17 +64,17 @@ impl History {
         let mut history = Self {
             entries: VecDeque::new(),
         };
-        history.add(generation, plan, texts, ("start".to_owned(), 0));
+        history.add(generation, plan, texts, ("start".to_owned(), Vec::new()));
         history
     }
 
-    /// Remembers what serves now, on whose behalf and with how many changes.
+    /// Remembers what serves now, on whose behalf and with which changes, in words.
     pub(super) fn add(
         &mut self,
         generation: u64,
         plan: Arc<Plan>,
         texts: Texts,
-        (who, changes): (String, usize),
+        (who, changes): (String, Vec<String>),
     ) {
         // The same text is kept once.
         let same = self.entries.iter();
@@ -123,7 +123,8 @@ impl History {
                 generation: entry.generation,
                 at: rfc3339(entry.at),
                 who: entry.who.clone(),
-                changes: entry.changes,
+                changes: entry.changes.len(),
+                what: entry.changes.iter().take(TOLD).cloned().collect(),
                 digest: entry.texts.digest.to_string(),
                 current: entry.generation == current,
             })
@@ -136,6 +137,9 @@ fn rfc3339(at: SystemTime) -> String {
     // A clock that is beyond the year 9999 is not worth a failure.
     timestamp.map_or_else(|_| "-".to_owned(), |at| format!("{at:.0}"))
 }
+
+/// Of one configuration's changes those that are told in words: who wants all asks for the difference.
+const TOLD: usize = 8;
 
 /// Enough for a bad night; each costs about as much memory as its configuration.
 const KEPT: usize = 16;
@@ -166,7 +170,12 @@ mod tests {
         let mut history = History::new(5, Arc::clone(&plan), texts(&[("a", "5")]));
         for generation in 6..40 {
             let texts = texts(&[("a", "the same")]);
-            history.add(generation, Arc::clone(&plan), texts, ("x".to_owned(), 1));
+            history.add(
+                generation,
+                Arc::clone(&plan),
+                texts,
+                ("x".to_owned(), vec!["pool shop: another weight".to_owned()]),
+            );
         }
         assert_eq!(history.range(), (24, 39));
         assert!(history.find(23).is_none());

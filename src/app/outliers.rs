@@ -230,6 +230,7 @@ impl Outliers {
         let time = held.record.eject(now, policy);
         backend.note_ejected_until(unix_seconds() + time.as_secs_f64().ceil() as u64);
         backend.eject(cause);
+        backend.note_stands_since(unix_seconds());
         self.snapshots.standing_changed(&pool.name);
         tracing::warn!(
             pool = %pool.name, backend = %backend.address(), from = %before, to = %backend.standing(),
@@ -254,6 +255,9 @@ pub(super) fn readmit(backend: &Backend, snapshots: &Snapshots, why: &str) {
     };
     let before = backend.standing();
     backend.readmit();
+    if backend.standing() != before {
+        backend.note_stands_since(unix_seconds());
+    }
     snapshots.standing_changed(&backend.key().pool);
     tracing::info!(
         pool = %backend.key().pool, backend = %backend.address(), from = %before, to = %backend.standing(),

@@ -60,6 +60,7 @@ pub struct Backend {
     /// Seconds since 1970, for whoever looks; 0: nobody knows.
     failing_since: AtomicU64,
     ejected_until: AtomicU64,
+    stands_since: AtomicU64,
 }
 
 impl Backend {
@@ -78,6 +79,7 @@ impl Backend {
             closes_idle_after: AtomicU32::new(0),
             failing_since: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
+            stands_since: AtomicU64::new(0),
         })
     }
 
@@ -342,6 +344,16 @@ impl Backend {
     /// When its ejection ends at the latest, in seconds since 1970, if that is known of one that is ejected.
     pub fn ejected_until(&self) -> Option<u64> {
         told(&self.ejected_until).filter(|_| self.ejection().is_some())
+    }
+
+    /// Since when it has stood as it does, in seconds since 1970, if that has changed in this process.
+    pub fn stands_since(&self) -> Option<u64> {
+        told(&self.stands_since)
+    }
+
+    /// Records when its standing changed last.
+    pub fn note_stands_since(&self, at: u64) {
+        self.stands_since.store(at, Relaxed);
     }
 
     /// Records when its ejection ends.

@@ -102,7 +102,7 @@ function points(values, width, most) {
 // ---- rows
 
 const COLUMNS = [
-  ['standing', 'words', (b) => mark(b.standing)],
+  ['standing', 'words', (b) => mark(b.standing) + (b.age === undefined ? '' : ` ${lasted(b.age)}`)],
   ['requests/s', '', (b) => rate(b.requests_per_second)],
   ['in flight', '', (b) => (b.limit ? `${b.in_flight}/${b.limit}` : `${b.in_flight}`)],
   ['share / wanted', '', (b) => `${share(b.share_got)} / ${share(b.share_wanted)}`],
@@ -199,6 +199,22 @@ function showBackend(pool, shown, backend) {
   }
 }
 
+/** What is wrong and what can be done, first of all; written anew only when it is another thing. */
+function showAlarms(stats) {
+  const all = stats.pools.reduce((sum, pool) => sum + pool.backends.length, 0);
+  const fine = { what: `nothing is wrong: none of ${all} backends is out, slow or failing`, remedy: '' };
+  const alarms = stats.alarms.length ? stats.alarms : [fine];
+  const items = alarms.map((alarm) => {
+    const [kind, sign] = alarm === fine ? ['fine', '✓'] : alarm.grave ? ['grave', '✕'] : ['', '○'];
+    const what = make('b', '', `${sign} ${alarm.pool ? `${alarm.pool}: ` : ''}${alarm.what}`);
+    return make('li', kind, what, ...(alarm.remedy ? [make('span', '', `→ ${alarm.remedy}`)] : []));
+  });
+  const text = items.map((item) => item.textContent).join('\n');
+  if (showAlarms.text === text) return;
+  showAlarms.text = text;
+  at('alarms').replaceChildren(...items);
+}
+
 /** Takes away what is there no more. */
 function drop(shown, there, element) {
   for (const [name, one] of shown) {
@@ -242,6 +258,11 @@ function showStats(stats) {
   plots[1].add(stats.errors_per_second);
   plots[2].add(stats.p50_milliseconds, stats.p90_milliseconds, stats.p99_milliseconds);
   at('pools').querySelectorAll(':scope > .quiet').forEach((none) => none.remove());
+  const now = Date.parse(stats.time) / 1000;
+  for (const backend of stats.pools.flatMap((pool) => pool.backends)) {
+    if (backend.since !== undefined) backend.age = Math.max(0, now - backend.since);
+  }
+  showAlarms(stats);
   stats.pools.forEach(showPool);
   drop(pools, new Set(stats.pools.map((pool) => pool.name)), (pool) => pool.scroll);
 }

@@ -171,8 +171,13 @@ fn a_backend_that_dies_is_seen_to() {
         "",
         "the token is not left in the address"
     );
+    let alarms = "document.querySelector('#alarms').innerText";
+    browser.wait_until(&format!("{alarms}.includes('nothing is wrong')"));
     a.refuse();
     browser.wait_until(&format!("{}.includes('failing')", standing(&a)));
+    browser.wait_until(&format!(
+        "{alarms}.includes('shop: 1 of 2 backends is out')"
+    ));
     browser.wait_until(&format!("{}.includes('connect-refused')", row(&a)));
     browser.wait_until(
         "document.querySelector('#events').innerText.includes('a backend fails its health checks')",
