@@ -9,6 +9,7 @@ mod manual;
 mod reach;
 mod reload;
 mod status;
+mod top;
 mod why;
 
 use std::io::{self, IsTerminal, Write as _};
@@ -113,6 +114,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Watch a running instance in the terminal: what is wrong, each backend by the second, and keys that steer.
+    #[command(
+        after_help = "Examples:\n  forecourt top --token-file /etc/forecourt/admin.token\n  forecourt top --once --width 80\n\nKeys: ? shows them. NO_COLOR is obeyed.\n\nExit codes: 0 left, 1 no terminal, 3 no instance answers at the start"
+    )]
+    Top(top::Top),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,6 +150,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             Command::Status { reach, json } => status::show(&reach, json),
+            Command::Top(top) => top.execute(self.color),
         }
     }
 }
@@ -203,17 +210,22 @@ fn run(path: &Path, color: Color) -> ExitCode {
 
 /// What is asked of a running instance; or the exit code, when the failure has been told.
 fn ask<T>(asking: impl Future<Output = Result<T, ClientError>>) -> Result<T, u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| {
+    let asked = ask_plainly(asking).map_err(|error| {
         complain(&format!("error: {error}"));
         1_u8
     })?;
-    runtime.block_on(asking).map_err(|error| {
+    asked.map_err(|error| {
         complain(&format!("error: {error}"));
         NO_INSTANCE
     })
+}
+
+/// The same, with nothing told.
+fn ask_plainly<T>(asking: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(asking))
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -5,12 +5,13 @@
 //! operator's business.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::stats::{BackendStats, PoolStats, Stats};
 use crate::telemetry::Cause;
 
 /// Something that an operator wants to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alarm {
     /// The pool that it is about; nothing for the whole instance.
     pub pool: Option<String>,

@@ -65,7 +65,7 @@ pub(super) struct Emptying {
 
 /// Why a backend was not steered.
 #[derive(Debug, thiserror::Error)]
-enum SteerError {
+pub(super) enum SteerError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
@@ -202,8 +202,7 @@ impl Target {
     }
 
     fn path(&self) -> String {
-        let (pool, address) = (encoded(&self.pool), encoded(&self.address));
-        format!("/v1/pools/{pool}/backends/{address}")
+        path_of(&self.pool, &self.address)
     }
 
     fn tell(&self, status: &BackendStatus) {
@@ -227,6 +226,12 @@ impl Target {
             self.pool, status.address, status.standing, status.in_flight
         ));
     }
+}
+
+/// The path of a backend in the admin API.
+pub(super) fn path_of(pool: &str, address: &str) -> String {
+    let (pool, address) = (encoded(pool), encoded(address));
+    format!("/v1/pools/{pool}/backends/{address}")
 }
 
 /// What is left at a backend.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use super::reach::By;
-use super::status::{ask_status, read_status};
+use super::status::{ask_alarms, ask_status, read_status};
 use super::{ADVICE, BAD_CONFIGURATION, Color, fail, say};
 use crate::admin::client::AdminAddress;
 use crate::config::{self, Loaded, Report};
@@ -92,7 +92,11 @@ impl Check {
         if let Some(admin) = &self.admin {
             let admin = &self.by.to(admin);
             let token = self.by.token().map_err(|error| fail(&error))?;
-            let status = read_status(admin, &ask_status(admin, token.as_deref())?)?;
+            let token = token.as_deref();
+            let status = read_status(admin, &ask_status(admin, token)?)?;
+            // What harms requests now comes before what may one day.
+            let alarms = ask_alarms(admin, token);
+            advice.splice(0..0, measured::of_alarms(&alarms));
             advice.extend(measured::advise(plan, &status));
         }
         Ok(advice)

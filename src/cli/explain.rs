@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::reach::Reach;
+use super::status::{ask_alarms, told};
 use super::{BAD_CONFIGURATION, Color, NO_INSTANCE, ask, complain, say};
 use crate::admin::client;
 use crate::config;
@@ -73,12 +74,30 @@ impl Explain {
             say(&serde_json::to_string_pretty(&answer).unwrap_or_default());
         } else {
             say(text::render(&answer, color.on_stdout()).trim_end());
+            if self.config.is_none() {
+                warn_of(&self.reach, &answer);
+            }
         }
         if answer.is_taken() {
             ExitCode::SUCCESS
         } else {
             NOT_TAKEN.into()
         }
+    }
+}
+
+/// Says what is wrong now in the pool that would take it: a backend may be picked and still be slow or failing.
+fn warn_of(reach: &Reach, answer: &Answer) {
+    let Some(taker) = &answer.taken_by else {
+        return;
+    };
+    // Who has no token to show was told so where the answer was asked for.
+    let token = reach.token().unwrap_or_default();
+    let alarms = ask_alarms(&reach.address(), token.as_deref());
+    let of_pool = alarms.iter().filter(|alarm| alarm.grave);
+    let text = told(of_pool.filter(|alarm| alarm.pool.as_deref() == Some(&*taker.pool)));
+    if !text.is_empty() {
+        say(text.trim_end());
     }
 }
 

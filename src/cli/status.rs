@@ -1,10 +1,13 @@
-//! `forecourt status`: the pools and backends of a running instance, as people read them.
+//! `forecourt status`: what is wrong with a running instance, its pools and backends, as people read them.
 
 use std::process::ExitCode;
 
 use super::reach::Reach;
-use super::{NO_INSTANCE, ask, complain, fail, say};
-use crate::admin::client::{self, AdminAddress};
+use super::top::words::{lasted, rate, time};
+use super::{NO_INSTANCE, ask, ask_plainly, complain, fail, say};
+use crate::admin::alarms::Alarm;
+use crate::admin::client::{self, AdminAddress, Answer};
+use crate::admin::stats::{BackendStats, Stats};
 use crate::admin::status::{BackendStatus, CheckStatus, PoolStatus, Status};
 
 pub(super) fn show(reach: &Reach, json: bool) -> ExitCode {
@@ -12,18 +15,32 @@ pub(super) fn show(reach: &Reach, json: bool) -> ExitCode {
         Ok(token) => token,
         Err(error) => return fail(&error),
     };
-    let admin = &reach.address();
-    let document = match ask_status(admin, token.as_deref()) {
-        Ok(document) => document,
-        Err(code) => return code,
-    };
+    let (admin, token) = (&reach.address(), token.as_deref());
     if json {
-        say(String::from_utf8_lossy(&document).trim_end());
-        return ExitCode::SUCCESS;
+        return match ask_status(admin, token) {
+            Ok(document) => {
+                say(String::from_utf8_lossy(&document).trim_end());
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        };
     }
-    match read_status(admin, &document) {
+    // What happens in the second after the question, beside what stands.
+    let asked = ask(async {
+        let [status, stats] =
+            ["/v1/status", "/v1/stats"].map(|path| client::ask_as(admin, path, token));
+        let (status, stats) = tokio::join!(status, stats);
+        // Whoever is ending has no figures any more, and still a status.
+        status.map(|status| (status, stats.ok()))
+    });
+    let (answer, stats) = match asked {
+        Ok(asked) => asked,
+        Err(code) => return code.into(),
+    };
+    let stats: Option<Stats> = stats.and_then(|stats| serde_json::from_slice(&stats.body).ok());
+    match shown(admin, answer).and_then(|document| read_status(admin, &document)) {
         Ok(status) => {
-            say(table(&status).trim_end());
+            say(table(&status, stats.as_ref()).trim_end());
             ExitCode::SUCCESS
         }
         Err(code) => code,
@@ -33,6 +50,11 @@ pub(super) fn show(reach: &Reach, json: bool) -> ExitCode {
 /// The status of a running instance, as it came; or the exit code, when the failure has been told.
 pub(super) fn ask_status(admin: &AdminAddress, token: Option<&str>) -> Result<Vec<u8>, ExitCode> {
     let answer = ask(client::ask_as(admin, "/v1/status", token)).map_err(ExitCode::from)?;
+    shown(admin, answer)
+}
+
+/// What was asked for, or the exit code when it is refused.
+fn shown(admin: &AdminAddress, answer: Answer) -> Result<Vec<u8>, ExitCode> {
     match answer.refused() {
         None => Ok(answer.body),
         Some(refused) => {
@@ -44,6 +66,31 @@ pub(super) fn ask_status(admin: &AdminAddress, token: Option<&str>) -> Result<Ve
     }
 }
 
+/// What is wrong with a running instance by the second after the question; nothing if it has no figures.
+pub(super) fn ask_alarms(admin: &AdminAddress, token: Option<&str>) -> Vec<Alarm> {
+    let stats = ask_plainly(client::ask_as(admin, "/v1/stats", token));
+    let stats = stats.ok().and_then(Result::ok);
+    let stats: Option<Stats> = stats.and_then(|stats| serde_json::from_slice(&stats.body).ok());
+    stats.map_or_else(Vec::new, |stats| stats.alarms)
+}
+
+/// Alarms, each with what can be done about it.
+pub(super) fn told<'a>(alarms: impl IntoIterator<Item = &'a Alarm>) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for alarm in alarms {
+        let mark = if alarm.grave { "wrong" } else { "note" };
+        let pool = alarm.pool.as_ref();
+        let pool = pool.map_or_else(String::new, |pool| format!("{pool}: "));
+        let _ = writeln!(
+            out,
+            "\n{mark}  {pool}{}\n  remedy  {}",
+            alarm.what, alarm.remedy
+        );
+    }
+    out
+}
+
 pub(super) fn read_status(admin: &AdminAddress, document: &[u8]) -> Result<Status, ExitCode> {
     serde_json::from_slice(document).map_err(|error| {
         complain(&format!(
@@ -53,8 +100,8 @@ pub(super) fn read_status(admin: &AdminAddress, document: &[u8]) -> Result<Statu
     })
 }
 
-/// The status as people read it.
-fn table(status: &Status) -> String {
+/// The status as people read it, with the figures of a second.
+fn table(status: &Status, stats: Option<&Stats>) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     let _ = writeln!(
@@ -69,6 +116,9 @@ fn table(status: &Status) -> String {
             listener.name, listener.address, listener.connections
         );
     }
+    if let Some(stats) = stats {
+        out.push_str(&now(stats));
+    }
     for pool in &status.pools {
         let sticky = if pool.sticky { "  sticky" } else { "" };
         let panic = if pool.panic { "  panic" } else { "" };
@@ -80,7 +130,7 @@ fn table(status: &Status) -> String {
         out.push_str(&limits_line(pool));
         let _ = writeln!(
             out,
-            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  last check",
+            "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5} {:>7} {:>7} {:>7}  last check",
             "backend",
             "weight",
             "standing",
@@ -89,22 +139,71 @@ fn table(status: &Status) -> String {
             "5xx",
             "failures",
             "active",
-            "idle"
+            "idle",
+            "req/s",
+            "p50 ms",
+            "p99 ms"
         );
         for backend in &pool.backends {
-            out.push_str(&row(backend));
+            let found = stats.and_then(|stats| {
+                let pool = stats.pools.iter().find(|one| one.name == pool.name)?;
+                let mut backends = pool.backends.iter();
+                backends.find(|one| one.status.address == backend.address)
+            });
+            out.push_str(&row(backend, found));
+            out.push_str(&why(status, backend));
         }
     }
     out
 }
 
-fn row(backend: &BackendStatus) -> String {
+/// What happens per second, and what is wrong with what can be done about it.
+fn now(stats: &Stats) -> String {
+    let times = &stats.times;
+    let mut out = format!(
+        "now  {} requests/s  {} errors/s  p50 {} ms  p99 {} ms\n",
+        rate(stats.requests_per_second),
+        rate(stats.errors_per_second),
+        time(times.p50_milliseconds),
+        time(times.p99_milliseconds)
+    );
+    out.push_str(&told(&stats.alarms));
+    if stats.alarms.is_empty() {
+        out.push_str("nothing is wrong: no backend is out, slow or failing\n");
+    }
+    out
+}
+
+/// Why a backend takes nothing new, and for how long.
+fn why(status: &Status, backend: &BackendStatus) -> String {
+    let now = status.started + status.uptime_seconds;
+    let Some(why) = &backend.why else {
+        return String::new();
+    };
+    let since = backend.since;
+    let since = since.map_or_else(String::new, |since| {
+        format!(" for {}", lasted(now.saturating_sub(since)))
+    });
+    let until = backend.ejected_until;
+    let until = until.map_or_else(String::new, |until| {
+        format!(
+            "; tried again in {} s at the latest",
+            until.saturating_sub(now)
+        )
+    });
+    format!("    {}{since}: {why}{until}\n", backend.standing)
+}
+
+fn row(backend: &BackendStatus, now: Option<&BackendStats>) -> String {
     let check = backend.check.as_ref();
     let check = check.map_or_else(|| "-".to_owned(), check_text);
     let name = backend.name.as_ref();
-    let name = name.map_or_else(String::new, |name| format!("  by {name}"));
+    let mut name = name.map_or_else(String::new, |name| format!("  by {name}"));
+    if backend.id != backend.address {
+        name.push_str(&format!("  id {}", backend.id));
+    }
     format!(
-        "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5}  {check}{name}\n",
+        "  {:<28} {:>6} {:<12} {:>9} {:>12} {:>8} {:>9} {:>7} {:>5} {:>7} {:>7} {:>7}  {check}{name}\n",
         backend.address,
         weight_text(backend),
         backend.standing,
@@ -114,6 +213,9 @@ fn row(backend: &BackendStatus) -> String {
         backend.failures,
         backend.connections_active,
         backend.connections_idle,
+        now.map_or_else(|| "-".to_owned(), |now| rate(now.requests_per_second)),
+        now.map_or_else(|| "-".to_owned(), |now| time(now.times.p50_milliseconds)),
+        now.map_or_else(|| "-".to_owned(), |now| time(now.times.p99_milliseconds)),
     )
 }
 

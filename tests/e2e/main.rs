@@ -32,6 +32,7 @@ mod steer;
 mod sticky;
 mod strategies;
 mod tls;
+mod top;
 mod tunnel;
 mod upgrade;
 mod websocket;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::admin::alarms::Alarm;
 use crate::admin::status::{BackendStatus, Status};
 use crate::plan::Plan;
 use crate::plan::Pool;
 use crate::plan::advice::Advice;
+use crate::telemetry::Cause;
 
 /// What is to be said of the pools that both know.
 pub(super) fn advise(plan: &Plan, status: &Status) -> Vec<Advice> {
@@ -23,10 +25,28 @@ pub(super) fn advise(plan: &Plan, status: &Status) -> Vec<Advice> {
     all
 }
 
+/// What harms requests at this moment.
+pub(super) fn of_alarms(alarms: &[Alarm]) -> impl Iterator<Item = Advice> {
+    // The rest is what an operator did, which is told from the status.
+    let grave = alarms.iter().filter(|alarm| alarm.grave);
+    grave.map(|alarm| Advice {
+        path: match &alarm.pool {
+            Some(pool) => format!("pools.{pool}"),
+            None => "the instance".to_owned(),
+        },
+        what: format!("right now: {}", alarm.what),
+        remedy: alarm.remedy.clone(),
+    })
+}
+
 /// A backend that closes connections before we do.
 fn of_rest(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
     let rested = Duration::from_millis(backend.closes_idle_after_milliseconds?);
-    (rested < pool.timeouts.idle).then(|| Advice {
+    // One that has died closed all that it had, which is no habit of its.
+    let is_habit = rested < pool.timeouts.idle
+        && backend.standing != "ejected"
+        && backend.standing != "failing";
+    is_habit.then(|| Advice {
         path: format!("pools.{}.timeouts.idle", pool.name),
         what: format!(
             "{} has closed connections that had rested {rested:?}, and they are kept for {:?}: requests that meet one have to be sent again",
@@ -39,14 +59,28 @@ fn of_rest(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
 /// A backend of which more than one attempt in a hundred fails.
 fn of_failures(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
     let many = backend.requests >= ENOUGH && backend.failures * 100 > backend.requests;
+    let most = backend.failed_by.iter().max_by_key(|(_, count)| **count);
+    let cause = most.and_then(|(word, _)| {
+        let mut all = Cause::ALL.into_iter();
+        all.find(|cause| cause.as_str() == word)
+    });
+    let causes = backend.failed_by.iter();
+    let causes: Vec<_> = causes
+        .map(|(cause, count)| format!("{count} {cause}"))
+        .collect();
     many.then(|| Advice {
         path: format!("pools.{}.backends", pool.name),
         what: format!(
-            "{} of {} attempts at {} failed",
-            backend.failures, backend.requests, backend.address
+            "{} of {} attempts at {} failed since it is known: {}",
+            backend.failures,
+            backend.requests.max(backend.failures),
+            backend.address,
+            causes.join(", ")
         ),
-        remedy: "`forecourt_backend_failures_total` has the causes, and the README what to do about each"
-            .to_owned(),
+        remedy: cause.map_or_else(
+            || "the README says what to do about each cause".to_owned(),
+            |cause| cause.remedy().to_owned(),
+        ),
     })
 }
 

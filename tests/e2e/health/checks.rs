@@ -82,6 +82,11 @@ fn each_failure_has_its_word() {
     ]);
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(table.contains("connect-refused x"), "{table}");
+    // What is wrong, why, and what to do.
+    let named = format!("({}) failing, its health checks fail: ", a.address());
+    for part in [&*named, "remedy  start the backend", "failing for "] {
+        assert!(table.contains(part), "{part}\n{table}");
+    }
 }
 
 #[test]

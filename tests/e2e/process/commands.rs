@@ -202,6 +202,7 @@ fn status_shows_the_pools_of_a_running_instance() {
         "listener web",
         "1 connections",
         "pool shop  round-robin",
+        "nothing is wrong: no backend is out, slow or failing",
     ] {
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
