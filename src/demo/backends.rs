@@ -41,6 +41,7 @@ pub(super) struct Backend {
     pub(super) delay: Duration,
     pub(super) address: SocketAddr,
     serving: Arc<AtomicBool>,
+    slowed: Arc<AtomicBool>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -58,6 +59,7 @@ struct Runner {
     delay: Duration,
     address: SocketAddr,
     serving: Arc<AtomicBool>,
+    slowed: Arc<AtomicBool>,
     shop: Arc<Shop>,
     /// Absent while it is stopped.
     listener: Option<TcpListener>,
@@ -99,12 +101,14 @@ impl Backend {
         let listener = listen(address)?;
         drop(context);
         let serving = Arc::new(AtomicBool::new(true));
+        let slowed = Arc::new(AtomicBool::new(false));
         let runner = Runner {
             name,
             delay,
             address,
             serving: Arc::clone(&serving),
-            shop: Arc::new(Shop::new(name, delay)),
+            shop: Arc::new(Shop::new(name, delay, Arc::clone(&slowed))),
+            slowed: Arc::clone(&slowed),
             listener: Some(listener),
             connections: JoinSet::new(),
             _port: port,
@@ -118,6 +122,7 @@ impl Backend {
             delay,
             address,
             serving,
+            slowed,
             orders,
         })
     }
@@ -125,6 +130,11 @@ impl Backend {
     /// Whether it is not stopped.
     pub(super) fn is_serving(&self) -> bool {
         self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Makes it slow, or as fast as it was.
+    pub(super) fn slow(&self, slowed: bool) {
+        self.slowed.store(slowed, Ordering::Relaxed);
     }
 
     /// Stops it; gives the number of sessions that it has forgotten. Nothing happens to one that is stopped.
@@ -182,7 +192,7 @@ impl Runner {
         self.listener = None;
         self.connections.shutdown().await;
         let forgotten = self.shop.sessions();
-        self.shop = Arc::new(Shop::new(self.name, self.delay));
+        self.shop = Arc::new(Shop::new(self.name, self.delay, Arc::clone(&self.slowed)));
         forgotten
     }
 

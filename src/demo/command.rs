@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,9 @@ pub struct Demo {
     /// Let sessions lose their backend, to see what that costs.
     #[arg(long)]
     no_sticky: bool,
+    /// Write the access log to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
     /// Print the configuration of the demo and end.
     #[arg(long)]
     print_config: bool,
@@ -74,7 +77,7 @@ impl Demo {
     /// When it cannot be started.
     pub fn run(self, colored: bool, log_colors: Colors) -> Result<(), DemoError> {
         let fleet = Arc::new(Fleet::start().map_err(DemoError::Backends)?);
-        let text = setup::configuration(&fleet, self.wishes());
+        let text = setup::configuration(&fleet, &self.wishes());
         if self.print_config {
             // Whoever reads it may stop reading.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -109,6 +112,7 @@ impl Demo {
             port: self.port,
             admin_port: self.admin_port,
             sticky: !self.no_sticky,
+            access_log: self.access_log.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
-//! The demo's own address, by which backends are stopped and started: `POST /backends/NAME/stop` and `…/start`.
+//! The demo's own address, by which backends are stopped and started: `POST /backends/NAME/stop` and `…/start`,
+//! and made slow and fast again: `…/slow` and `…/fast`.
 //!
-//! It is no part of the balancer, which must find out by itself that a backend is gone.
+//! It is no part of the balancer, which must find out by itself that a backend is gone or slow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,11 +44,11 @@ async fn answer<B>(fleet: &Fleet, request: &Request<B>) -> Answer {
     let found = named
         .and_then(|named| named.split_once('/'))
         .and_then(|(name, verb)| Some((fleet.named(name)?, verb)))
-        .filter(|(_, verb)| matches!(*verb, "stop" | "start"));
+        .filter(|(_, verb)| matches!(*verb, "stop" | "start" | "slow" | "fast"));
     let Some((backend, verb)) = found else {
         return say(
             StatusCode::NOT_FOUND,
-            "expected POST /backends/NAME/stop or /backends/NAME/start".to_owned(),
+            "expected POST /backends/NAME/stop, …/start, …/slow or …/fast".to_owned(),
         );
     };
     let name = backend.name;
@@ -61,6 +62,10 @@ async fn answer<B>(fleet: &Fleet, request: &Request<B>) -> Answer {
         let forgotten = backend.stop().await;
         let said = format!("{name} is stopped; sessions that it has forgotten: {forgotten}");
         return say(StatusCode::OK, said);
+    }
+    if matches!(verb, "slow" | "fast") {
+        backend.slow(verb == "slow");
+        return say(StatusCode::OK, format!("{name} is {verb} now"));
     }
     match backend.bring_back().await {
         Ok(()) => say(StatusCode::OK, format!("{name} serves")),

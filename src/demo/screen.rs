@@ -66,7 +66,7 @@ impl Screen {
         let _ = writeln!(
             out,
             "{}: a shop on four backends, the balancer in front\n\n  \
-             shop     http://{shop}/\n  look     http://{admin}/#token={token}\n  status   http://{admin}/v1/status\n  metrics  http://{admin}/metrics\n",
+             shop     http://{shop}/\n  look     http://{admin}/#token={token}\n  top      forecourt top --admin http://{admin}\n  status   http://{admin}/v1/status\n  metrics  http://{admin}/metrics\n",
             bold(&format!("forecourt {} demo", env!("CARGO_PKG_VERSION")))
         );
         let _ = writeln!(
@@ -86,7 +86,9 @@ impl Screen {
         let _ = writeln!(
             out,
             "{}",
-            bold("3. Stop a backend and look again; `start` instead of `stop` brings it back.")
+            bold(
+                "3. Stop a backend and look again; `start` instead of `stop` brings it back.\n   `slow` makes it slow, `fast` ends that: dashboard and `forecourt top` tell."
+            )
         );
         for backend in &fleet.backends {
             let name = backend.name;

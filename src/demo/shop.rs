@@ -1,6 +1,7 @@
 //! The shop of one backend: paths, and what each answers.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use super::sessions::{self, Basket, MOST_OF_ONE, SessionId, Sessions};
 pub(super) struct Shop {
     name: &'static str,
     delay: Duration,
+    /// Whether it is made slow.
+    slowed: Arc<AtomicBool>,
     sessions: Mutex<Sessions>,
 }
 
@@ -34,11 +37,12 @@ struct Page {
 }
 
 impl Shop {
-    /// A shop that takes `delay` for each page.
-    pub(super) fn new(name: &'static str, delay: Duration) -> Self {
+    /// A shop that takes `delay` for each page, and [`SLOW`] besides as long as `slowed` says so.
+    pub(super) fn new(name: &'static str, delay: Duration, slowed: Arc<AtomicBool>) -> Self {
         Self {
             name,
             delay,
+            slowed,
             sessions: Mutex::default(),
         }
     }
@@ -59,8 +63,12 @@ impl Shop {
             self.sign(&mut answer, "text/plain; charset=utf-8", None);
             return answer;
         }
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
+        let mut delay = self.delay;
+        if self.slowed.load(Ordering::Relaxed) {
+            delay += SLOW;
+        }
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
         let session = session(&request);
         let basket = session.and_then(|id| self.remembered().basket(id).copied());
@@ -268,6 +276,9 @@ fn draw() -> Option<SessionId> {
     Some(SessionId::from_ne_bytes(bytes))
 }
 
+/// What a page of a shop that is made slow takes more: as long as a query that lost its index.
+const SLOW: Duration = Duration::from_millis(800);
+
 /// Bytes of a form: ours has a dozen.
 const MOST_FORM: usize = 4096;
 
@@ -286,7 +297,7 @@ mod tests {
     impl Shopper {
         fn new() -> Self {
             Self {
-                shop: Shop::new("blue", Duration::ZERO),
+                shop: Shop::new("blue", Duration::ZERO, Arc::default()),
                 cookie: None,
             }
         }

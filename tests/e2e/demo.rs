@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -136,6 +139,42 @@ fn a_stopped_backend_loses_its_own_baskets_only() {
     assert!(served, "blue is back");
     let summary = demo.end();
     assert!(summary.contains(" 0 errors (0.0 %)"), "{summary}");
+}
+
+#[test]
+fn a_backend_that_is_made_slow_is_named() {
+    let demo = Demo::start(&[]);
+    assert_eq!(demo.control("coral/slow").status, 200);
+    let began = Instant::now();
+    let ends = AtomicBool::new(false);
+    let alarmed = thread::scope(|scope| {
+        for _ in 0..4 {
+            let (mut client, ends) = (demo.shop(), &ends);
+            scope.spawn(move || {
+                // Without a cookie: all four are asked in turn.
+                while !ends.load(Ordering::Relaxed) && began.elapsed() < DEADLINE {
+                    client.send(&Request::post("/basket", b"product=4"));
+                }
+            });
+        }
+        let mut last = String::new();
+        while !last.contains("coral") && began.elapsed() < DEADLINE {
+            let stats = Client::of(demo.admin).get("/v1/stats").text();
+            let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
+            last = stats["alarms"].to_string();
+        }
+        ends.store(true, Ordering::Relaxed);
+        last
+    });
+    assert!(
+        alarmed.contains("is slow: half of its answers take "),
+        "{alarmed}"
+    );
+    assert!(
+        alarmed.contains("forecourt backend drain baskets "),
+        "{alarmed}"
+    );
+    assert_eq!(demo.control("coral/fast").status, 200);
 }
 
 #[test]
