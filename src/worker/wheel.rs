@@ -4,14 +4,14 @@
 //! [`Timer`] for its life, and setting a deadline writes a number. Time is coarse: a deadline fires up to
 //! one tick late, never early. An entry that is moved to a later deadline stays in its bucket and is
 //! moved when the bucket comes up, so that the common case (each request pushes the deadline on)
-//! touches no list. Cousin of the hashed wheels of Varghese and Lauck (SOSP 1987), scheme 6.
+//! touches no list. Nor does a new timer, mostly: it takes the entry of one that has gone, and with it the
+//! entry's place in a bucket. Cousin of the hashed wheels of Varghese and Lauck (SOSP 1987), scheme 6.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -21,7 +21,9 @@ pub struct Wheel {
     start: Instant,
     now: Cell<u64>,
     waiting: Cell<usize>,
-    entries: RefCell<Slab<Entry>>,
+    entries: RefCell<Vec<Entry>>,
+    /// Entries of timers that have gone.
+    free: RefCell<Vec<usize>>,
     buckets: RefCell<Box<[Vec<Filed>]>>,
     first: Notify,
 }
@@ -35,7 +37,6 @@ pub struct Timer {
 
 #[derive(Debug)]
 struct Entry {
-    serial: u64,
     /// The tick at which it fires; `NEVER` when clear.
     deadline: u64,
     /// The tick of the bucket that holds it; `NEVER` when none does.
@@ -43,11 +44,10 @@ struct Entry {
     waker: Option<Waker>,
 }
 
-/// A reference from a bucket; out of date when the entry has another serial or place by now.
+/// A reference from a bucket; out of date when the entry has another place by now.
 #[derive(Debug)]
 struct Filed {
     key: usize,
-    serial: u64,
     tick: u64,
 }
 
@@ -59,6 +59,7 @@ impl Wheel {
             now: Cell::new(0),
             waiting: Cell::new(0),
             entries: RefCell::default(),
+            free: RefCell::default(),
             buckets: RefCell::new((0..BUCKETS).map(|_| Vec::new()).collect()),
             first: Notify::new(),
         })
@@ -85,7 +86,7 @@ impl Wheel {
             .entries
             .borrow_mut()
             .iter_mut()
-            .filter_map(|(_, entry)| entry.waker.take())
+            .filter_map(|entry| entry.waker.take())
             .collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -113,7 +114,7 @@ impl Wheel {
         let mut entries = self.entries.borrow_mut();
         let Some(entry) = entries
             .get_mut(filed.key)
-            .filter(|entry| entry.serial == filed.serial && entry.filed == filed.tick)
+            .filter(|entry| entry.filed == filed.tick)
         else {
             return;
         };
@@ -131,8 +132,7 @@ impl Wheel {
             .deadline
             .clamp(self.now.get() + 1, self.now.get() + BUCKETS as u64 - 1);
         entry.filed = tick;
-        let serial = entry.serial;
-        self.buckets.borrow_mut()[bucket_of(tick)].push(Filed { key, serial, tick });
+        self.buckets.borrow_mut()[bucket_of(tick)].push(Filed { key, tick });
         if self.waiting.replace(self.waiting.get() + 1) == 0 {
             self.first.notify_one();
         }
@@ -154,16 +154,15 @@ impl Wheel {
 impl Timer {
     /// A timer on `wheel`, clear.
     pub fn new(wheel: &Rc<Wheel>) -> Self {
-        let mut entries = wheel.entries.borrow_mut();
-        let vacant = entries.vacant_entry();
-        let key = vacant.key();
-        vacant.insert(Entry {
-            serial: SERIAL.with(|serial| serial.replace(serial.get() + 1)),
-            deadline: NEVER,
-            filed: NEVER,
-            waker: None,
+        let key = wheel.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut entries = wheel.entries.borrow_mut();
+            entries.push(Entry {
+                deadline: NEVER,
+                filed: NEVER,
+                waker: None,
+            });
+            entries.len() - 1
         });
-        drop(entries);
         Self {
             wheel: Rc::clone(wheel),
             key,
@@ -208,16 +207,19 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.wheel.entries.borrow_mut().try_remove(self.key);
+        // The bucket goes on holding the entry, for whoever takes it next.
+        let waker = {
+            let entry = &mut self.wheel.entries.borrow_mut()[self.key];
+            entry.deadline = NEVER;
+            entry.waker.take()
+        };
+        self.wheel.free.borrow_mut().push(self.key);
+        drop(waker);
     }
 }
 
 fn bucket_of(tick: u64) -> usize {
     (tick % BUCKETS as u64) as usize
-}
-
-thread_local! {
-    static SERIAL: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Ten a second: fine enough for timeouts of a quarter of a second, coarse enough to cost nothing.

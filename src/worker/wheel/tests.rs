@@ -201,6 +201,22 @@ async fn a_timer_that_took_the_place_of_another_is_not_taken_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn timers_that_come_and_go_leave_one_reference_behind() {
+    beside_a_wheel(async |wheel| {
+        for _ in 0..1_000 {
+            let timer = Timer::new(&wheel);
+            timer.set(Instant::now() + Duration::from_secs(10));
+            timer.set(Instant::now() + Duration::from_secs(60));
+            assert_eq!(wheel.waiting.get(), 1);
+        }
+        assert_eq!(wheel.entries.borrow().len(), 1);
+        sleep(Duration::from_secs(11)).await;
+        assert_eq!(wheel.waiting.get(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn waking_all_expires_nobody() {
     beside_a_wheel(async |wheel| {
         let timer = Rc::new(Timer::new(&wheel));
@@ -233,7 +249,11 @@ async fn many_timers_set_moved_cleared_and_dropped_at_random() {
                 timer.set(deadline);
             }
             match random.u8(..10) {
-                0 => drop(Timer::new(&wheel)),
+                0 => {
+                    // The next one has its place, and may be due sooner or later.
+                    let gone = Timer::new(&wheel);
+                    gone.set(begun + Duration::from_micros(random.u64(1..300_000_000)));
+                }
                 1 => {
                     timer.clear();
                     cleared.push(fired);
