@@ -35,14 +35,40 @@ pub(super) struct Guest {
     pub(super) unwelcome: Option<Cause>,
 }
 
+/// Whether nothing needs to be waited for before the first request: neither who it is nor how it is secured.
+pub(super) fn is_open(listener: &Listener) -> bool {
+    listener.proxy_protocol == ProxyProtocol::Off && listener.tls.is_none()
+}
+
+/// Lets a connection in at once, by an entrance that [`is_open`].
+pub(super) fn walk_in(
+    listener: &Listener,
+    post: &Post,
+    stream: Stream,
+    address: Option<IpAddr>,
+) -> Guest {
+    let (place, unwelcome) = place(listener, post, address);
+    Guest {
+        stream,
+        early: Buffer::default(),
+        peer: Peer {
+            address,
+            listener: post.key,
+            accepted_by: Arc::clone(&post.listener),
+            tls: false,
+            session: None,
+        },
+        place,
+        unwelcome,
+    }
+}
+
 /// Lets a connection in, or says nothing and closes it.
 pub(super) async fn enter(
-    parts: &Parts,
-    post: Post,
+    (parts, post, listener): (&Parts, &Post, Arc<Listener>),
     (mut stream, mut address): (Stream, Option<IpAddr>),
     counted: &Counted,
 ) -> Option<Guest> {
-    let listener = parts.proxy.listener_now(post.key, &post.listener);
     let timer = parts.worker.timer();
     timer.set(Instant::now() + listener.timeouts.header);
     let mut early = Buffer::default();
@@ -52,7 +78,7 @@ pub(super) async fn enter(
         ProxyProtocol::Optional => !is_trusted(&listener, address),
         ProxyProtocol::Required => false,
     };
-    let found = known.then(|| place(&listener, &post, address));
+    let found = known.then(|| place(&listener, post, address));
     if by_header && !matches!(found, Some((_, Some(_)))) {
         // Boxed, as the handshake is: whoever needs neither has no use for the room.
         let introduction = introduced(parts, &listener, &mut stream, address, &timer);
@@ -73,13 +99,13 @@ pub(super) async fn enter(
             }
         }
     }
-    let (place, unwelcome) = found.unwrap_or_else(|| place(&listener, &post, address));
+    let (place, unwelcome) = found.unwrap_or_else(|| place(&listener, post, address));
     if let (Some(cause), Some(_)) = (unwelcome, &listener.tls) {
         // A handshake is what such a client would have us pay for.
         counted.refused(cause);
         return None;
     }
-    let entering = (stream, address, &post, &listener);
+    let entering = (stream, address, post, &listener);
     let (stream, tls, session) = secured(parts, entering, &timer, counted).await?;
     Some(Guest {
         stream,
@@ -87,7 +113,7 @@ pub(super) async fn enter(
         peer: Peer {
             address,
             listener: post.key,
-            accepted_by: post.listener,
+            accepted_by: Arc::clone(&post.listener),
             tls,
             session,
         },

@@ -25,7 +25,7 @@ use crate::server::{ListenerKey, h1, h2};
 use crate::snapshot::{Snapshots, View};
 use crate::telemetry::{AccessLog, Cause, ListenerMeters, TlsResult, WorkerId};
 use crate::upstream::{Upstream, turns_of};
-use crate::worker::{Descriptors, Worker};
+use crate::worker::{Crew, Descriptors, Worker};
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -115,6 +115,8 @@ pub(super) struct Parts {
     log: Rc<RefCell<AccessLog>>,
     budget: Arc<Budget>,
     tls: TlsShared,
+    /// Who serves connections.
+    crew: Rc<Crew<(Rc<Post>, Accepted)>>,
     acceptors: RefCell<HashMap<ListenerKey, Acceptor>>,
     /// How often backends have called tunnels off, as it was last seen: a change wakes those that are silent.
     called_off: Cell<u64>,
@@ -144,6 +146,7 @@ impl Bench {
                 log,
                 budget: setup.budget,
                 tls: setup.tls,
+                crew: Rc::default(),
                 acceptors: RefCell::default(),
                 called_off: Cell::default(),
                 retired: RefCell::default(),
@@ -180,7 +183,7 @@ impl Bench {
             Command::Listen(post, socket) => self.listen(post, socket),
             Command::Retire(key, closed) => self.end_loops(key, Retirement::retire, closed),
             Command::Leave(key, closed) => self.end_loops(key, Retirement::leave, closed),
-            Command::Serve(post, detached) => parts.serve_detached(&post, detached),
+            Command::Serve(post, detached) => parts.serve_detached(&Rc::new(post), detached),
             Command::Refresh => parts.refresh(),
             Command::Drain(idle_until, closed) => {
                 parts.worker.drain(idle_until);
@@ -213,7 +216,7 @@ impl Bench {
                 let task = tokio::task::spawn_local(async move {
                     let door = FrontDoor {
                         parts: Rc::clone(&parts),
-                        post: post.clone(),
+                        post: Rc::new(post.clone()),
                     };
                     listening.run(door).await;
                     parts.retired.borrow_mut().push(post);
@@ -243,7 +246,8 @@ fn end<C: 'static>(loops: Vec<Loop>, how: fn(&Retirement), closed: C) {
 
 struct FrontDoor {
     parts: Rc<Parts>,
-    post: Post,
+    /// By a count that is the worker's own.
+    post: Rc<Post>,
 }
 
 impl Door for FrontDoor {
@@ -259,14 +263,14 @@ impl Door for FrontDoor {
             return self.parts.serve(&self.post, accepted);
         }
         let command = match accepted.detach() {
-            Ok(detached) => Command::Serve(self.post.clone(), detached),
+            Ok(detached) => Command::Serve(Post::clone(&self.post), detached),
             Err(error) => return tracing::warn!(%error, "a connection cannot be handed over"),
         };
         // A queue that is full is a worker that is not so idle after all.
         if let Err(error) = self.parts.workers[worker.0].try_send(command)
             && let Command::Serve(post, detached) = error.into_inner()
         {
-            self.parts.serve_detached(&post, detached);
+            self.parts.serve_detached(&Rc::new(post), detached);
         }
     }
 
@@ -281,44 +285,57 @@ impl Door for FrontDoor {
 }
 
 impl Parts {
-    fn serve(self: &Rc<Self>, post: &Post, accepted: Accepted) {
+    /// Serves a connection, in a task that has served others if there is one.
+    fn serve(self: &Rc<Self>, post: &Rc<Post>, accepted: Accepted) {
         let parts = Rc::clone(self);
-        let post = post.clone();
-        tokio::task::spawn_local(async move {
-            let Accepted {
-                stream,
-                peer,
-                permit,
-            } = accepted;
-            let counted = Counted::new(&parts, Arc::clone(&post.meters));
-            // Boxed, or every connection would hold room for a handshake for its whole life.
-            let entered = Box::pin(entrance::enter(&parts, post, (stream, peer), &counted)).await;
-            let Some(guest) = entered else {
-                return;
-            };
-            let Guest {
-                stream,
-                early,
-                peer,
-                place,
-                unwelcome,
-            } = guest;
-            let (proxy, worker) = (Rc::clone(&parts.proxy), Rc::clone(&parts.worker));
-            match unwelcome {
-                None if stream.speaks_http2() => {
-                    let peer = Rc::new(peer);
-                    Box::pin(h2::serve(stream, early, peer, proxy, worker)).await;
+        let job = (Rc::clone(post), accepted);
+        self.crew.give(job, |hand| async move {
+            // In place, not in a function of its own: what one is called with lies in its future to the end.
+            while let Some((post, accepted)) = hand.next().await {
+                let Accepted {
+                    stream,
+                    peer,
+                    permit,
+                } = accepted;
+                let counted = Counted::new(parts.worker.id(), Rc::clone(&post));
+                let entered = {
+                    let listener = parts.proxy.listener_now(post.key, &post.listener);
+                    if entrance::is_open(&listener) {
+                        Some(entrance::walk_in(&listener, &post, stream, peer))
+                    } else {
+                        // Boxed, or every connection would hold room for a handshake for its whole life.
+                        let entering = (&*parts, &*post, listener);
+                        Box::pin(entrance::enter(entering, (stream, peer), &counted)).await
+                    }
+                };
+                drop(post);
+                let Some(guest) = entered else {
+                    continue;
+                };
+                let Guest {
+                    stream,
+                    early,
+                    peer,
+                    place,
+                    unwelcome,
+                } = guest;
+                let (proxy, worker) = (Rc::clone(&parts.proxy), Rc::clone(&parts.worker));
+                match unwelcome {
+                    None if stream.speaks_http2() => {
+                        let peer = Rc::new(peer);
+                        Box::pin(h2::serve(stream, early, peer, proxy, worker)).await;
+                    }
+                    None => h1::serve(stream, early, peer, proxy, worker).await,
+                    Some(cause) => {
+                        Box::pin(h1::turn_away(stream, early, peer, cause, proxy, worker)).await;
+                    }
                 }
-                None => h1::serve(stream, early, peer, proxy, worker).await,
-                Some(cause) => {
-                    Box::pin(h1::turn_away(stream, early, peer, cause, proxy, worker)).await;
-                }
+                drop((counted, place, permit));
             }
-            drop((counted, place, permit));
         });
     }
 
-    fn serve_detached(self: &Rc<Self>, post: &Post, detached: Detached) {
+    fn serve_detached(self: &Rc<Self>, post: &Rc<Post>, detached: Detached) {
         match detached.attach() {
             Ok(accepted) => self.serve(post, accepted),
             Err(error) => tracing::warn!(%error, "an accepted connection cannot be served"),
@@ -398,31 +415,30 @@ fn numbers(view: &View) -> HashSet<u32, RandomState> {
 
 /// A connection in the listener's figures.
 pub(super) struct Counted {
-    meters: Arc<ListenerMeters>,
+    post: Rc<Post>,
     worker: WorkerId,
 }
 
 impl Counted {
-    fn new(parts: &Parts, meters: Arc<ListenerMeters>) -> Self {
-        let worker = parts.worker.id();
-        meters.at(worker).connections.increment();
-        Self { meters, worker }
+    fn new(worker: WorkerId, post: Rc<Post>) -> Self {
+        post.meters.at(worker).connections.increment();
+        Self { post, worker }
     }
 
     /// Notes what became of a handshake.
     pub(super) fn handshake(&self, result: TlsResult) {
-        self.meters.at(self.worker).handshakes[result.index()].add(1);
+        self.post.meters.at(self.worker).handshakes[result.index()].add(1);
     }
 
     /// Notes a connection that is closed without a word.
     pub(super) fn refused(&self, cause: Cause) {
-        self.meters.at(self.worker).refused[cause.index()].add(1);
+        self.post.meters.at(self.worker).refused[cause.index()].add(1);
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.meters.at(self.worker).connections.decrement();
+        self.post.meters.at(self.worker).connections.decrement();
     }
 }
 

@@ -56,6 +56,10 @@ pub fn serve<H: Handler>(
             let now = || handler.terms(&peer);
             let got = next_head(&wire, &mut input, &mut waiting, now, since).await;
             terms = waiting.terms;
+            if matches!(got, NextHead::Closed) {
+                drop(got);
+                return farewell(&wire).await;
+            }
             let is_of_other_version =
                 matches!(got, NextHead::Refused(Cause::VersionUnsupported, _));
             let may_be_http2 = nth == 0 && !peer.tls && terms.listener.http2;
