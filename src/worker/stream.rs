@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -49,9 +49,13 @@ impl Stream {
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(!buffer.room().is_empty());
-        let mut into = ReadBuf::new(buffer.room());
-        ready!(self.poll_read_into(cx, &mut into))?;
-        let n = into.filled().len();
+        let n = if let Self::Tcp(stream) = self {
+            ready!(poll_receive(stream, cx, buffer.room()))?
+        } else {
+            let mut into = ReadBuf::new(buffer.room());
+            ready!(self.poll_read_into(cx, &mut into))?;
+            into.filled().len()
+        };
         buffer.filled(n);
         Poll::Ready(Ok(n))
     }
@@ -122,7 +126,7 @@ impl Stream {
     /// Writes once.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(stream) => poll_send(stream, cx, bytes),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -284,6 +288,59 @@ impl Stream {
                 .0
                 .try_io(Interest::READABLE, || self.peek()),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, || self.peek()),
+        }
+    }
+}
+
+/// Reads once, as the runtime would, but not through the C library: there each such call is a point where its thread could
+/// be cancelled, which ours never is, and seeing to that is a good part of its cost.
+fn poll_receive(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    poll_moved(stream, cx, Interest::READABLE, room.len(), || {
+        let (n, _) = recv(stream, &mut *room, RecvFlags::empty())?;
+        Ok(n)
+    })
+}
+
+/// Writes once, in the same way.
+fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    poll_moved(stream, cx, Interest::WRITABLE, bytes.len(), || {
+        Ok(send(stream, bytes, SendFlags::NOSIGNAL)?)
+    })
+}
+
+/// Has bytes moved once the socket is said to be ready, up to `most`; gives their number.
+#[inline(always)]
+fn poll_moved(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    interest: Interest,
+    most: usize,
+    mut call: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        if interest.is_readable() {
+            ready!(stream.poll_read_ready(cx))?;
+        } else {
+            ready!(stream.poll_write_ready(cx))?;
+        }
+        let mut moved = 0;
+        let tried = stream.try_io(interest, || {
+            moved = call()?;
+            if 0 < moved && moved < most {
+                // There is no more of it: the runtime is to know without asking the system once more.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match tried {
+            Ok(()) => return Poll::Ready(Ok(moved)),
+            Err(_) if moved > 0 => return Poll::Ready(Ok(moved)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
