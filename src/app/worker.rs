@@ -128,6 +128,7 @@ pub(super) struct Parts {
 impl Bench {
     fn new(setup: Setup) -> Self {
         let worker = Worker::new(setup.id, setup.seed);
+        worker.pipes().draw_on(&setup.descriptors);
         let log = Rc::new(RefCell::new(setup.log));
         let most = (setup.most_idle, turns_of(setup.workers.len()));
         let upstream = Upstream::new(Rc::clone(&worker), most, setup.descriptors);

@@ -257,6 +257,16 @@ impl Decoder {
         }
     }
 
+    /// Bytes that may come next and are content whatever they are: what is left of a counted body, `u64::MAX` of one that
+    /// lasts until its connection ends, 0 of one with framing in it.
+    pub fn unframed(&self) -> u64 {
+        match self.place.step {
+            Step::Counted(left) => left,
+            Step::Open => u64::MAX,
+            Step::Chunk(_) | Step::ChunkEnd | Step::Ended | Step::Size | Step::Trailers => 0,
+        }
+    }
+
     /// Reads on in the trailer section, of which `rest` begins at its first byte not yet dropped. Gives
     /// whether it has ended, and how many bytes of `rest` belong to it.
     fn read_trailers(&mut self, rest: &[u8]) -> Result<(bool, usize), BodyError> {

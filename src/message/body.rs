@@ -7,6 +7,7 @@
 //! the unfinished upload with it, so that both directions flow at once.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,23 @@ pub trait Body {
     /// Says how long whoever sends it may be silent between two messages of gRPC within it. For bodies of requests, and
     /// for those of answers, which carry the rest of their request; to all others nothing happens.
     fn may_pause(&mut self, _: Pause) {}
+
+    /// How many bytes, still unread on its connection, are content beyond doubt and need be seen by nobody here, so that
+    /// [`Body::poll_splice`] can move them; `u64::MAX` for all that comes until the connection ends.
+    fn unseen(&self) -> u64 {
+        0
+    }
+
+    /// Has up to `most` of its unseen bytes moved into an empty pipe, where they count as consumed; 0 if the body has
+    /// ended instead. `None` if they have to be read after all: the system moves none. Cancel-safe.
+    fn poll_splice(
+        &mut self,
+        _: &mut Context<'_>,
+        _pipe: BorrowedFd<'_>,
+        _most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        Poll::Ready(Ok(None))
+    }
 }
 
 /// How long whoever sends a call of gRPC may be silent between two messages. Within a message it is as in any body.
@@ -227,6 +245,27 @@ impl Body for RequestBody<'_> {
         {
             source.may_pause(pause);
         }
+    }
+
+    fn unseen(&self) -> u64 {
+        // What is in a pipe cannot be sent again: so the first piece is read, and with it goes the wish to.
+        let is_bound = self.touched && self.kept.is_none();
+        let source = self.source.as_ref().filter(|_| is_bound);
+        source.map_or(0, |source| source.unseen())
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(Ok(None));
+        };
+        let polled = source.poll_splice(cx, pipe, most);
+        self.broken |= matches!(polled, Poll::Ready(Err(_)));
+        polled
     }
 }
 

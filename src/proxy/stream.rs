@@ -1,6 +1,7 @@
 //! The body of an answer: it carries the exchange, and the request ends with it.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -192,6 +193,25 @@ impl<B: Body> Body for Outgoing<'_, B> {
                 announced: Some(own.content.bytes().len() as u64),
             },
             Source::Own(own) => Length::Exact(own.content.bytes().len() as u64),
+        }
+    }
+
+    fn unseen(&self) -> u64 {
+        match &self.source {
+            Source::Backend(body) => body.unseen(),
+            Source::Own(_) => 0,
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        match &mut self.source {
+            Source::Backend(body) => body.poll_splice(cx, pipe, most),
+            Source::Own(_) => Poll::Ready(Ok(None)),
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn deliver<B: AnswerBody>(
     }
     let mut delivery = Delivery {
         way: &way,
-        pump: Pump::new(coding),
+        pump: Pump::new(coding).splicing(body.length(), worker.pipes()),
         upload: None,
         patience: way.patience,
         silence: answer.silence.unwrap_or(way.body_timeout),

@@ -1,6 +1,7 @@
 //! A request's body, read from its connection while it is used.
 
 use std::cell::RefCell;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use super::patience::Patience;
 use crate::h1::{Decoded, Decoder};
 use crate::message::body::{Body, BodyFailure, Length, Piece};
 use crate::message::framing::Framing;
+use crate::worker::splice::is_unsupported;
 use crate::worker::{Buffer, Timer, Worker};
 
 /// Reads the body that follows a head. Lent to the exchange as a [`Body`].
@@ -63,10 +65,7 @@ impl<'a> RequestReader<'a> {
         let read = self.wire.borrow_mut().stream.poll_read(cx, self.buffer);
         match read {
             Poll::Ready(Ok(n)) if n > 0 => {
-                if self.patience.is_waiting() {
-                    self.patience.end_wait(Instant::now());
-                }
-                self.patience.moved(n as u64);
+                self.arrived(n);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(_)) if self.tunnel => {
@@ -83,6 +82,13 @@ impl<'a> RequestReader<'a> {
         }
     }
 
+    fn arrived(&mut self, n: usize) {
+        if self.patience.is_waiting() {
+            self.patience.end_wait(Instant::now());
+        }
+        self.patience.moved(n as u64);
+    }
+
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyFailure>> {
         if self.tunnel {
             return Poll::Pending;
@@ -93,6 +99,12 @@ impl<'a> RequestReader<'a> {
         }
         ready!(timer.poll_expired(cx));
         Poll::Ready(Err(self.patience.failure()))
+    }
+
+    fn spend(&mut self, n: usize) {
+        if let Some(allowance) = &mut self.allowance {
+            *allowance = allowance.saturating_sub(n as u64);
+        }
     }
 
     fn drop_front(&mut self, n: usize) {
@@ -138,9 +150,7 @@ impl Body for RequestReader<'_> {
 
     fn consume(&mut self, n: usize) {
         self.drop_front(n);
-        if let Some(allowance) = &mut self.allowance {
-            *allowance = allowance.saturating_sub(n as u64);
-        }
+        self.spend(n);
     }
 
     fn length(&self) -> Length {
@@ -155,5 +165,38 @@ impl Body for RequestReader<'_> {
         self.decoder = Decoder::new(Framing::UntilClose);
         self.tunnel = true;
         self.allowance = None;
+    }
+
+    fn unseen(&self) -> u64 {
+        let unread = self.decoder.unframed();
+        let is_allowed = self.allowance.is_none_or(|allowance| unread <= allowance);
+        let is_plain = self.buffer.is_empty() && self.wire.borrow().stream.can_splice();
+        if is_plain && is_allowed && !self.tunnel {
+            unread
+        } else {
+            0
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        let most = usize::try_from(self.unseen()).map_or(most, |unseen| unseen.min(most));
+        self.worker.buffers().take_back(self.buffer);
+        let filled = self.wire.borrow().stream.poll_fill(cx, pipe, most);
+        match filled {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.arrived(n);
+                self.decoder.consume(n);
+                self.spend(n);
+                Poll::Ready(Ok(Some(n)))
+            }
+            Poll::Ready(Err(error)) if is_unsupported(&error) => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
+            Poll::Pending => self.poll_stall(cx).map_ok(|()| None),
+        }
     }
 }

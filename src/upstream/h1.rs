@@ -34,7 +34,7 @@ pub(super) async fn exchange<'c>(
     let out = connection.output.append();
     write::request_head(head, body.length(), attempt.case, out);
     let mut sending = Sending {
-        upload: Uploading::new(body),
+        upload: Uploading::new(body, store.worker().pipes()),
         scan: HeadScan::default(),
         answer: store.worker().take_head(),
         method: head.method(),

@@ -28,6 +28,7 @@ mod turns;
 mod upload;
 
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -377,6 +378,25 @@ impl Body for BackendBody<'_> {
         match self {
             Self::H1(body) => body.may_pause(pause),
             Self::H2(body) => body.may_pause(pause),
+        }
+    }
+
+    fn unseen(&self) -> u64 {
+        match self {
+            Self::H1(body) => body.unseen(),
+            Self::H2(body) => body.unseen(),
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        match self {
+            Self::H1(body) => body.poll_splice(cx, pipe, most),
+            Self::H2(body) => body.poll_splice(cx, pipe, most),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! The connection goes back to the store only when both messages are whole and nothing is left over;
 //! in every other case it is closed with this body.
 
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::recall::{Recall, read_up};
@@ -18,6 +19,7 @@ use crate::message::framing::Framing;
 use crate::message::websocket;
 use crate::telemetry::Cause;
 use crate::worker::Buffer;
+use crate::worker::splice::is_unsupported;
 
 /// The body of a response that comes by HTTP/1.
 #[derive(Debug)]
@@ -185,6 +187,46 @@ impl Body for H1Body<'_> {
 
     fn may_pause(&mut self, pause: Pause) {
         self.upload.body.may_pause(pause);
+    }
+
+    fn unseen(&self) -> u64 {
+        match &self.connection {
+            Some(connection)
+                if connection.input.is_empty()
+                    && connection.stream.can_splice()
+                    && self.frames.is_none()
+                    && !self.ended =>
+            {
+                self.decoder.unframed()
+            }
+            _ => 0,
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<Result<Option<usize>, BodyFailure>> {
+        let most = usize::try_from(self.unseen()).map_or(most, |unseen| unseen.min(most));
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Err(BodyFailure::Cut));
+        };
+        connection.worker.buffers().take_back(&mut connection.input);
+        match ready!(connection.stream.poll_fill(cx, pipe, most)) {
+            Ok(0) => Poll::Ready(self.end_of_stream().map(|()| Some(0))),
+            Ok(n) => {
+                self.decoder.consume(n);
+                // As with bytes that are read: the last piece of a body that overruns its length must not go out.
+                if self.decoder.is_end() && connection.stream.has_more() {
+                    return Poll::Ready(Err(BodyFailure::Overrun));
+                }
+                Poll::Ready(Ok(Some(n)))
+            }
+            Err(error) if is_unsupported(&error) => Poll::Ready(Ok(None)),
+            Err(_) => Poll::Ready(Err(BodyFailure::Cut)),
+        }
     }
 }
 

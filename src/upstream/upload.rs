@@ -1,11 +1,12 @@
 //! A request's body on its way to a backend: while its response's head is awaited, and after that.
 
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::Connection;
 use crate::message::body::{Body, BodyFailure, RequestBody, Upload};
-use crate::worker::Pump;
 use crate::worker::pump::{Coding, PumpFailure, Side};
+use crate::worker::{Pipes, Pump};
 
 /// A request's body on its way to the backend.
 #[derive(Debug)]
@@ -19,9 +20,11 @@ pub(super) struct Uploading<'c> {
 }
 
 impl<'c> Uploading<'c> {
-    pub(super) fn new(body: RequestBody<'c>) -> Self {
+    pub(super) fn new(body: RequestBody<'c>, pipes: &Rc<Pipes>) -> Self {
+        let length = body.length();
+        let pump = Pump::new(Coding::choose(length, true));
         Self {
-            pump: Pump::new(Coding::choose(body.length(), true)),
+            pump: pump.splicing(length, pipes),
             body,
             refused: false,
             tunnel: false,

@@ -5,7 +5,7 @@
 //! nothing here needs a lock: that is what makes the way of a request free of them.
 //!
 //! In reading order: [`clock`] (what time it is for others), [`buffer`] (memory that is lent while bytes are there), [`stream`] (a socket of any
-//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`h2`] (bodies over
+//! kind behind one type), [`output`] (bytes on their way out), [`pump`] (a body onto a stream), [`splice`] (large ones past this process), [`h2`] (bodies over
 //! the streams of HTTP/2), [`wheel`] (all deadlines behind one timer), [`crew`] (tasks that are kept for the next job),
 //! [`descriptors`] (the one thing that is not a worker's own: how many connections the process can hold).
 //!
@@ -19,6 +19,7 @@ pub mod h2;
 pub mod io;
 pub mod output;
 pub mod pump;
+pub mod splice;
 pub mod stream;
 pub mod wheel;
 
@@ -32,6 +33,7 @@ pub use descriptors::{Descriptor, Descriptors};
 pub use io::Io;
 pub use output::Output;
 pub use pump::Pump;
+pub use splice::Pipes;
 pub use stream::Stream;
 use tokio::time::Instant;
 pub use wheel::{Timer, Wheel};
@@ -44,6 +46,7 @@ use crate::telemetry::WorkerId;
 pub struct Worker {
     id: WorkerId,
     buffers: Buffers,
+    pipes: Rc<Pipes>,
     wheel: Rc<Wheel>,
     heads: RefCell<Vec<Head>>,
     entropy: RefCell<fastrand::Rng>,
@@ -68,6 +71,7 @@ impl Worker {
         Rc::new(Self {
             id,
             buffers: Buffers::default(),
+            pipes: Rc::default(),
             wheel: Wheel::new(),
             heads: RefCell::default(),
             entropy: RefCell::new(fastrand::Rng::with_seed(seed)),
@@ -86,6 +90,11 @@ impl Worker {
     /// Memory for bytes in flight.
     pub fn buffers(&self) -> &Buffers {
         &self.buffers
+    }
+
+    /// Pipes for large bodies.
+    pub fn pipes(&self) -> &Rc<Pipes> {
+        &self.pipes
     }
 
     /// Deadlines.

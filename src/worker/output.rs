@@ -101,6 +101,11 @@ impl Output {
         }
     }
 
+    /// Counts bytes that the stream has taken from elsewhere, when nothing waited here.
+    pub(super) fn passed(&mut self, n: usize) {
+        self.written += n as u64;
+    }
+
     fn advance(&mut self, n: usize) -> io::Result<()> {
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());

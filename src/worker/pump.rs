@@ -4,9 +4,11 @@
 //! leaves in one system call; large ones are written from where they were read.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::{Output, Stream};
+use super::splice::{LEAST, Passage};
+use super::{Output, Pipes, Stream};
 use crate::h1::write;
 use crate::message::body::{Body, BodyFailure, Length, Piece};
 
@@ -18,6 +20,8 @@ pub struct Pump {
     open_chunk: usize,
     phase: Phase,
     waits_for: Side,
+    /// Of a body that is worth it.
+    passage: Option<Passage>,
 }
 
 /// How a body is marked off on the wire.
@@ -77,7 +81,19 @@ impl Pump {
             open_chunk: 0,
             phase: Phase::Flowing,
             waits_for: Side::Source,
+            passage: None,
         }
+    }
+
+    /// Takes a body of this length past this process where it can, if it is large.
+    pub fn splicing(mut self, length: Length, pipes: &Rc<Pipes>) -> Self {
+        let is_large = match length {
+            Length::Absent { .. } => false,
+            Length::Exact(length) => length >= LEAST,
+            Length::Unknown => self.coding == Coding::UntilClose,
+        };
+        self.passage = is_large.then(|| Passage::new(pipes));
+        self
     }
 
     /// How it marks the body off.
@@ -105,6 +121,12 @@ impl Pump {
         moved: &mut u64,
     ) -> Poll<Result<(), PumpFailure>> {
         while self.phase == Phase::Flowing {
+            let way = (&mut *stream, &mut *output);
+            if let Some(passage) = &mut self.passage
+                && ready!(passage.poll(cx, body, way, moved, &mut self.waits_for))?
+            {
+                continue;
+            }
             if output.len() >= GATHERED {
                 ready!(self.poll_flush(cx, stream, output))?;
             }

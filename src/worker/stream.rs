@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 use super::buffer::Buffer;
+use super::splice::{self, Pipe};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -113,6 +114,53 @@ impl Stream {
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, into),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
         }
+    }
+
+    /// Whether bytes can be moved between it and a pipe.
+    pub fn can_splice(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    /// Moves up to `most` bytes into an empty pipe; 0 at the end of the stream. Only for plain TCP.
+    pub fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: BorrowedFd<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_io(Interest::READABLE, || splice::fill(stream, pipe, most)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                filled => return Poll::Ready(filled),
+            }
+        }
+    }
+
+    /// Moves what is in a pipe, as far as one call takes it. Only for plain TCP.
+    pub(super) fn poll_pour(
+        &self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, || pipe.pour(stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                poured => return Poll::Ready(poured),
+            }
+        }
+    }
+
+    /// Whether it is known at once that the peer has sent more. Not by polling, as with [`Stream::is_quiet`].
+    pub fn has_more(&self) -> bool {
+        self.look().is_ok_and(|seen| seen > 0)
     }
 
     /// Whether the handshake settled on HTTP/2 (RFC 7301).

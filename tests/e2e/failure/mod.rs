@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`backends`] (a client never takes a broken answer for a good one), [`retries`] (what
 //! is tried again, and what never), [`clients`] (those that vanish, stall or send too much), [`abort`] (those that give up
-//! by the end of their side), [`messages`] (what must arrive as it was sent: order, interim responses, trailers, old clients), [`catalogue`]
+//! by the end of their side), [`messages`] (what must arrive as it was sent: order, interim responses, trailers, old clients), [`large`] (bodies that go
+//! past the process), [`catalogue`]
 //! (every code is seen by some test).
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
@@ -10,6 +11,7 @@ mod abort;
 mod backends;
 mod catalogue;
 mod clients;
+mod large;
 mod messages;
 mod retries;
 
