@@ -27,6 +27,7 @@ use crate::message::body::Body;
 /// The pipes of one worker.
 #[derive(Debug, Default)]
 pub struct Pipes {
+    #[allow(clippy::vec_box, reason = "they are lent in their boxes")]
     spare: RefCell<Vec<Box<Pipe>>>,
     /// One more owner for each pipe that there is.
     count: Rc<()>,
