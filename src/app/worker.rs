@@ -128,7 +128,8 @@ pub(super) struct Parts {
 impl Bench {
     fn new(setup: Setup) -> Self {
         let worker = Worker::new(setup.id, setup.seed);
-        worker.pipes().draw_on(&setup.descriptors);
+        let pipes = worker.pipes();
+        pipes.draw_on(&setup.descriptors, setup.workers.len());
         let log = Rc::new(RefCell::new(setup.log));
         let most = (setup.most_idle, turns_of(setup.workers.len()));
         let upstream = Upstream::new(Rc::clone(&worker), most, setup.descriptors);
@@ -281,6 +282,7 @@ impl Door for FrontDoor {
     }
 
     fn make_room(&self) {
+        self.parts.worker.pipes().make_room();
         self.parts.proxy.transport().store().evict_some();
     }
 }
@@ -371,6 +373,7 @@ impl Parts {
 
     fn tidy(&self, ticks: u64) {
         self.log.borrow_mut().flush();
+        self.worker.pipes().make_room();
         self.proxy.transport().store().make_room();
         self.wake_called_off();
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {

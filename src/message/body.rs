@@ -40,8 +40,8 @@ pub trait Body {
         0
     }
 
-    /// Has up to `most` of its unseen bytes moved into an empty pipe, where they count as consumed; 0 if the body has
-    /// ended instead. `None` if they have to be read after all: the system moves none. Cancel-safe.
+    /// Has up to `most` of its unseen bytes moved into an empty pipe, where they count as consumed; 0 if the next ones
+    /// have to be read instead, which also tells whether there are any. `None` if the system moves none at all. Cancel-safe.
     fn poll_splice(
         &mut self,
         _: &mut Context<'_>,

@@ -194,9 +194,11 @@ impl Body for RequestReader<'_> {
                 self.spend(n);
                 Poll::Ready(Ok(Some(n)))
             }
+            // No proof of an end: reading tells.
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Some(0))),
             Poll::Ready(Err(error)) if is_unsupported(&error) => Poll::Ready(Ok(None)),
-            Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
-            Poll::Pending => self.poll_stall(cx).map_ok(|()| None),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(BodyFailure::Cut)),
+            Poll::Pending => self.poll_stall(cx).map_ok(|()| Some(0)),
         }
     }
 }

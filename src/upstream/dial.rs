@@ -145,7 +145,8 @@ impl Dialler {
             if let Some(descriptor) = self.descriptors.take() {
                 return Ok(descriptor);
             }
-            if !self.store.evict_some() {
+            let pipes = self.store.worker().pipes();
+            if !pipes.make_room() && !self.store.evict_some() {
                 break;
             }
         }

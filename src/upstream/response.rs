@@ -215,7 +215,8 @@ impl Body for H1Body<'_> {
         };
         connection.worker.buffers().take_back(&mut connection.input);
         match ready!(connection.stream.poll_fill(cx, pipe, most)) {
-            Ok(0) => Poll::Ready(self.end_of_stream().map(|()| Some(0))),
+            // No proof of an end: reading tells.
+            Ok(0) => Poll::Ready(Ok(Some(0))),
             Ok(n) => {
                 self.decoder.consume(n);
                 // As with bytes that are read: the last piece of a body that overruns its length must not go out.

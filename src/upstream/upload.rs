@@ -66,6 +66,8 @@ impl<'c> Uploading<'c> {
             Err(PumpFailure::Source(failure)) => Poll::Ready(Err(failure)),
             Err(PumpFailure::Sink(_)) => {
                 connection.output.reset();
+                // With it goes a pipe that the rest of the body may be in.
+                self.pump = Pump::new(self.pump.coding());
                 self.refused = true;
                 Poll::Ready(Ok(Upload::Unfinished))
             }

@@ -22,7 +22,7 @@ use rustix::pipe::{
 
 use super::pump::{PumpFailure, Side};
 use super::{Descriptor, Descriptors, Output, Stream};
-use crate::message::body::Body;
+use crate::message::body::{Body, BodyFailure};
 
 /// The pipes of one worker.
 #[derive(Debug, Default)]
@@ -32,6 +32,10 @@ pub struct Pipes {
     /// One more owner for each pipe that there is.
     count: Rc<()>,
     most: Cell<usize>,
+    /// So many more bodies are copied before the system is asked for a pipe again.
+    pause: Cell<u32>,
+    /// Whether a pipe has been filled here: from then on an error is the connection's, whatever it says.
+    proven: Cell<bool>,
     descriptors: RefCell<Option<Arc<Descriptors>>>,
 }
 
@@ -47,9 +51,10 @@ pub(super) struct Pipe {
 }
 
 impl Pipes {
-    /// Has pipes made from now on, out of `descriptors`: of the budget an eighth at most. Without this there are none.
-    pub fn draw_on(&self, descriptors: &Arc<Descriptors>) {
-        self.most.set((descriptors.most() / 16).min(MOST));
+    /// Has pipes made from now on, out of `descriptors`, which so many workers share: of the budget an eighth at most for
+    /// all of them. Without this there are none.
+    pub fn draw_on(&self, descriptors: &Arc<Descriptors>, workers: usize) {
+        self.most.set((descriptors.most() / 16 / workers.max(1)).min(MOST));
         *self.descriptors.borrow_mut() = Some(Arc::clone(descriptors));
     }
 
@@ -63,10 +68,23 @@ impl Pipes {
     fn take_back(&self, pipe: Box<Pipe>) {
         let mut spare = self.spare.borrow_mut();
         let descriptors = self.descriptors.borrow();
-        let is_needed = !descriptors.as_ref().is_some_and(|all| all.are_awaited());
-        if pipe.is_empty() && is_needed && spare.len() < SPARE {
+        let is_affordable = descriptors.as_ref().is_some_and(|all| !all.are_short());
+        if pipe.is_empty() && is_affordable && spare.len() < SPARE {
             spare.push(pipe);
         }
+    }
+
+    /// Closes spare pipes if descriptors are short: connections come first. Says whether there were any.
+    pub fn make_room(&self) -> bool {
+        let descriptors = self.descriptors.borrow();
+        let are_short = descriptors.as_ref().is_some_and(|all| all.are_short());
+        // Out of the cell before they are dropped: who waits for a descriptor is woken by that.
+        let spare = if are_short {
+            self.spare.take()
+        } else {
+            Vec::new()
+        };
+        !spare.is_empty()
     }
 
     /// There are no pipes any more: the system does not move bytes so.
@@ -79,23 +97,34 @@ impl Pipes {
         if Rc::strong_count(&self.count) > self.most.get() {
             return None;
         }
+        if let Some(left) = self.pause.get().checked_sub(1) {
+            self.pause.set(left);
+            return None;
+        }
         let descriptors = self.descriptors.borrow();
         let descriptors = descriptors.as_ref().filter(|all| !all.are_short())?;
         let counted = [descriptors.take()?, descriptors.take()?];
-        let (end, mouth) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Beyond what a user's pipes may hold the system refuses that, and then makes pipes that are too small.
-        let _ = fcntl_setpipe_size(&mouth, ROOM);
-        let room = fcntl_getpipe_size(&mouth).ok()?;
-        (room >= LEAST_ROOM).then(|| {
-            Box::new(Pipe {
-                mouth,
-                end,
-                holds: 0,
-                _counted: Rc::clone(&self.count),
-                _descriptors: counted,
-            })
-        })
+        let Some((end, mouth)) = large_pipe() else {
+            self.pause.set(PAUSE);
+            return None;
+        };
+        Some(Box::new(Pipe {
+            mouth,
+            end,
+            holds: 0,
+            _counted: Rc::clone(&self.count),
+            _descriptors: counted,
+        }))
     }
+}
+
+/// A pipe that holds enough, its reading end first. Beyond what a user's pipes may hold the system lets none grow, and
+/// then makes such as are too small.
+fn large_pipe() -> Option<(OwnedFd, OwnedFd)> {
+    let (end, mouth) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+    let _ = fcntl_setpipe_size(&mouth, ROOM);
+    let room = fcntl_getpipe_size(&mouth).ok()?;
+    (room >= LEAST_ROOM).then_some((end, mouth))
 }
 
 impl Pipe {
@@ -187,6 +216,7 @@ impl Passage {
         match body.poll_splice(cx, pipe.mouth(), AT_ONCE) {
             Poll::Ready(Ok(Some(n))) if n > 0 => {
                 pipe.filled(n);
+                self.pipes.proven.set(true);
                 Poll::Ready(Ok(Some(pipe)))
             }
             // The pipe may hold the last bytes of a body that goes on beyond its end: it is closed.
@@ -194,6 +224,10 @@ impl Passage {
             unfilled => {
                 self.pipes.take_back(pipe);
                 if let Poll::Ready(Ok(None)) = unfilled {
+                    if self.pipes.proven.get() {
+                        // The connection's own error, which it does not tell twice.
+                        return Poll::Ready(Err(PumpFailure::Source(BodyFailure::Cut)));
+                    }
                     self.pipes.give_up();
                 }
                 unfilled.map(|_| Ok(None))
@@ -202,7 +236,8 @@ impl Passage {
     }
 }
 
-/// Moves up to `most` bytes from a socket into a pipe; 0 at the end of the stream.
+/// Moves up to `most` bytes from a socket into a pipe; 0 if there are none to move so. That may be the end of the stream, or
+/// a byte that is urgent: who reads is told which.
 pub(super) fn fill(socket: impl AsFd, pipe: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     carry(socket, pipe, most)
 }
@@ -232,6 +267,9 @@ pub(super) const AT_ONCE: usize = 128 * 1024;
 /// Pipes of a worker, at most: each client that does not take what is in one keeps it.
 const MOST: usize = 64;
 
+/// Bodies, or pieces of them, that are copied when the system has refused a pipe: to be refused costs more than to copy.
+const PAUSE: u32 = 1_000;
+
 /// Pipes kept when they are not needed.
 const SPARE: usize = 8;
 
@@ -250,7 +288,7 @@ mod tests {
 
     fn pipes(descriptors: usize) -> (Pipes, Arc<Descriptors>) {
         let (pipes, descriptors) = (Pipes::default(), Descriptors::new(descriptors));
-        pipes.draw_on(&descriptors);
+        pipes.draw_on(&descriptors, 1);
         (pipes, descriptors)
     }
 
@@ -279,6 +317,27 @@ mod tests {
         let left: Vec<_> = std::iter::from_fn(|| descriptors.take()).collect();
         assert_eq!(left.len(), 62, "a pipe counts for two");
         pipes.take_back(pipe);
+    }
+
+    #[test]
+    fn spare_pipes_go_when_descriptors_are_short() {
+        let (pipes, descriptors) = pipes(64);
+        let pipe = pipes.lend().unwrap();
+        pipes.take_back(pipe);
+        assert!(!pipes.make_room(), "there are enough");
+        let connections: Vec<_> = std::iter::from_fn(|| descriptors.take()).collect();
+        assert_eq!(connections.len(), 62);
+        assert!(pipes.make_room());
+        assert!(!pipes.make_room(), "there is none any more");
+        assert!(descriptors.take().is_some() && descriptors.take().is_some());
+    }
+
+    #[test]
+    fn workers_share_what_there_is_for_pipes() {
+        let (of_one, descriptors) = (Pipes::default(), Descriptors::new(128));
+        of_one.draw_on(&descriptors, 4);
+        let lent: Vec<_> = std::iter::from_fn(|| of_one.lend()).collect();
+        assert_eq!(lent.len(), 2);
     }
 
     #[test]
