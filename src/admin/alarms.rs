@@ -1,13 +1,16 @@
 //! What is wrong now, in words and with what can be done about it: one judgement for the dashboard, `forecourt top` and
 //! `forecourt status`, so that none of them shows figures and leaves it to whoever was woken to find out what they mean.
 //!
-//! It judges the figures of one second and remembers nothing. An alarm changes nothing: who is picked is health's and the
-//! operator's business.
+//! It judges the figures that it is given, of one second and of as many as an answer's time takes to be known, and
+//! remembers nothing. An alarm changes nothing: who is picked is health's and the operator's business.
+
+use std::ptr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::stats::{BackendStats, PoolStats, Stats};
+use crate::backend::Ejection;
 use crate::telemetry::Cause;
 
 /// Something that an operator wants to know.
@@ -44,8 +47,7 @@ pub fn of(stats: &Stats) -> Vec<Alarm> {
             held(pool),
         ];
         alarms.extend(found.into_iter().flatten());
-        alarms.extend(failing_attempts(pool));
-        alarms.extend(slow(pool));
+        alarms.extend(of_asked(pool, stats.seconds));
     }
     // Stable: otherwise in the order of the pools.
     alarms.sort_by_key(|alarm| !alarm.grave);
@@ -64,7 +66,7 @@ pub fn named(backend: &BackendStats) -> String {
 
 fn of_answers(stats: &Stats) -> Option<Alarm> {
     let (errors, all) = (stats.errors_per_second, stats.requests_per_second);
-    is_much(errors, all).then(|| Alarm {
+    is_much(errors, all, stats.seconds).then(|| Alarm {
         pool: None,
         what: format!(
             "{:.0} % of requests are answered by 5xx, {errors:.1} a second",
@@ -92,18 +94,40 @@ fn is_held(backend: &BackendStats) -> bool {
     matches!(backend.status.standing.as_str(), "draining" | "maintenance")
 }
 
+/// Whether new requests may go to it.
+fn takes_new(backend: &BackendStats) -> bool {
+    backend.is_ready() && backend.share_wanted > 0.0
+}
+
 fn nobody(pool: &PoolStats) -> Option<Alarm> {
-    let ready = |backend: &&BackendStats| !is_out(backend) && !is_held(backend);
-    let none = !pool.panic && !pool.backends.iter().any(|backend| ready(&backend));
+    // By the shares and not by how they stand: one that is well and has no weight takes nothing, and where backups take all,
+    // these have shares.
+    let is_taken = |backend: &BackendStats| backend.share_wanted > 0.0;
+    let none = !pool.panic && !pool.backends.iter().any(is_taken);
     none.then(|| {
         let what = "no backend takes new requests: they are answered by 503".to_owned();
-        let remedy = match pool.backends.iter().find(|backend| is_held(backend)) {
-            Some(held) => command("ready", pool, held),
-            None => "start the backends, or `forecourt config rollback N` if a change has done it"
-                .to_owned(),
-        };
-        alarm(pool, true, what, remedy)
+        alarm(pool, true, what, remedy_for_nobody(pool))
     })
+}
+
+/// What brings a backend back at once, if anything does.
+fn remedy_for_nobody(pool: &PoolStats) -> String {
+    let find = |may: fn(&BackendStats) -> bool| pool.backends.iter().find(|one| may(one));
+    let weight = |backend: &BackendStats| {
+        let configured = backend.status.weight_configured.max(1);
+        format!("{} {configured}", command("weight", pool, backend))
+    };
+    if let Some(weightless) = find(|one| one.is_ready() && one.status.weight == 0) {
+        return format!("it is well and has the weight 0: {}", weight(weightless));
+    }
+    if let Some(held) = find(|one| is_held(one) && one.status.weight > 0) {
+        return command("ready", pool, held);
+    }
+    match find(is_held) {
+        Some(held) => format!("{}; {}", command("ready", pool, held), weight(held)),
+        None => "start the backends, or `forecourt config rollback N` if a change has done it"
+            .to_owned(),
+    }
 }
 
 /// Who is out for what requests or checks found.
@@ -118,24 +142,44 @@ fn out(pool: &PoolStats) -> Option<Alarm> {
         listed(&out, |backend| {
             let status = &backend.status;
             let why = status.why.as_deref().unwrap_or("nobody knows why");
-            format!("{} {}, {why}", named(backend), status.standing)
+            let last = failed_by(backend);
+            let last = last.map_or_else(String::new, |cause| format!(", last by {cause}"));
+            format!("{} {}, {why}{last}", named(backend), status.standing)
         })
     );
-    let cause = cause_of(first).map_or_else(
-        || "look into its log".to_owned(),
-        |cause| cause.remedy().to_owned(),
-    );
+    let cause = match cause_of(first) {
+        Some(cause) => cause.remedy(),
+        None if answered_errors(first) => "look into its log for the errors that it answered",
+        None => "look into its log",
+    };
     let remedy = format!("{cause}; it comes back by itself once it is well");
     Some(alarm(pool, true, what, remedy))
 }
 
-/// The cause that a backend fails by: of its check, or else the most frequent of its requests.
+/// The cause that a backend is out for, if it is known: of its checks, or of the requests by which it was ejected.
 fn cause_of(backend: &BackendStats) -> Option<Cause> {
-    let status = &backend.status;
-    let of_check = status.check.as_ref().and_then(|check| check.cause.as_ref());
-    let most = status.failed_by.iter().max_by_key(|(_, count)| **count);
-    let word = of_check.or_else(|| most.map(|(cause, _)| cause))?;
+    let word = match backend.status.standing.as_str() {
+        "failing" => backend.status.check.as_ref()?.cause.as_deref()?,
+        _ => failed_by(backend)?,
+    };
     Cause::ALL.into_iter().find(|cause| cause.as_str() == word)
+}
+
+/// By what requests to it failed when it was ejected for that. A failure of long before says nothing of it.
+fn failed_by(backend: &BackendStats) -> Option<&str> {
+    let status = &backend.status;
+    if status.standing != "ejected" || answered_errors(backend) {
+        return None;
+    }
+    let last = backend.last_failure.as_ref()?;
+    let at: jiff::Timestamp = last.time.parse().ok()?;
+    let since = i64::try_from(status.since?).ok()?;
+    (at.as_second() >= since.saturating_sub(BEFORE_SECONDS)).then_some(&*last.cause)
+}
+
+/// Whether it is ejected for what it answered, and not for attempts that failed.
+fn answered_errors(backend: &BackendStats) -> bool {
+    backend.status.ejected_for.as_deref() == Some(Ejection::Errors.as_str())
 }
 
 fn panic(pool: &PoolStats) -> Option<Alarm> {
@@ -175,17 +219,35 @@ fn held(pool: &PoolStats) -> Option<Alarm> {
     Some(alarm(pool, false, what, remedy))
 }
 
-/// Who is asked, and fails or answers by 5xx.
-fn failing_attempts(pool: &PoolStats) -> Option<Alarm> {
-    let asked = pool.backends.iter().filter(|one| !is_out(one));
-    let bad: Vec<_> = asked
-        .filter(|one| {
-            let wrong = one.failures_per_second + one.errors_per_second;
-            is_much(wrong, one.requests_per_second.max(wrong))
-        })
-        .collect();
-    let first = bad.first()?;
-    let what = listed(&bad, |backend| {
+/// Who is asked, and fails, answers by 5xx, or takes far longer than the others.
+fn of_asked(pool: &PoolStats, seconds: f64) -> impl Iterator<Item = Alarm> {
+    let asked = || pool.backends.iter().filter(|one| !is_out(one));
+    let failing: Vec<_> = asked().filter(|one| is_failing(one, seconds)).collect();
+    // Who is held out already is no news.
+    let slow = asked().filter(|one| !is_held(one) && is_slow(one));
+    let mut slow: Vec<_> = slow.collect();
+    slow.sort_by(|one, other| p50_of(other).total_cmp(&p50_of(one)));
+    let is_named = |one: &BackendStats| {
+        let mut named = failing.iter().chain(&slow);
+        named.any(|named| ptr::eq(*named, one))
+    };
+    let mut others = pool.backends.iter();
+    let has_others = others.any(|one| takes_new(one) && !is_named(one));
+    [
+        of_failing(pool, &failing, has_others),
+        of_slow(pool, &slow, has_others),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn is_failing(backend: &BackendStats, seconds: f64) -> bool {
+    let wrong = backend.failures_per_second + backend.errors_per_second;
+    is_much(wrong, backend.requests_per_second.max(wrong), seconds)
+}
+
+fn of_failing(pool: &PoolStats, failing: &[&BackendStats], has_others: bool) -> Option<Alarm> {
+    let what = listed(failing, |backend| {
         let mut said = Vec::new();
         if backend.failures_per_second > 0.0 {
             let by = backend.last_failure.as_ref();
@@ -203,53 +265,67 @@ fn failing_attempts(pool: &PoolStats) -> Option<Alarm> {
         }
         format!("{}: {}", named(backend), said.join(", "))
     });
-    // One that is drained gets bound sessions still.
-    let word = if is_held(first) { "maint" } else { "drain" };
-    let remedy = format!(
-        "look into its log; to keep requests off it meanwhile: {}",
-        command(word, pool, first)
-    );
+    let remedy = remedy_for(pool, failing, has_others, "look into its log")?;
     Some(alarm(pool, true, what, remedy))
 }
 
 /// Who takes far longer than the others of the pool.
-fn slow(pool: &PoolStats) -> Option<Alarm> {
-    let (usual, bound) = (usual(pool)?, slow_from(pool)?);
-    // Who is held out already is no news.
-    let asked = timed(pool).filter(|(_, backend)| !is_held(backend));
-    let mut slow: Vec<_> = asked.filter(|(p50, _)| *p50 >= bound).collect();
-    slow.sort_by(|one, other| other.0.total_cmp(&one.0));
-    let slow: Vec<_> = slow.into_iter().map(|(_, backend)| backend).collect();
-    let first = slow.first()?;
-    let what = listed(&slow, |backend| {
-        let p50 = backend.times.p50_milliseconds.unwrap_or_default();
-        let name = named(backend);
-        format!("{name} is slow: half of its answers take {p50:.0} ms or more")
+fn of_slow(pool: &PoolStats, slow: &[&BackendStats], has_others: bool) -> Option<Alarm> {
+    let what = listed(slow, |backend| {
+        let (name, p50) = (named(backend), p50_of(backend));
+        let others = backend.recent.others_p50_milliseconds.unwrap_or_default();
+        format!(
+            "{name} is slow: half of its answers take about {p50:.0} ms or more, half of the others' about {others:.1} ms"
+        )
     });
-    let what = format!("{what}; of the whole pool it is {usual:.1} ms");
-    let remedy = format!(
-        "find out why; to keep new requests off it meanwhile: {}",
-        command("drain", pool, first)
-    );
+    let remedy = remedy_for(pool, slow, has_others, "find out why")?;
     Some(alarm(pool, true, what, remedy))
 }
 
-/// From which median on a backend is slow, in milliseconds; nothing where there are not two to compare.
-pub fn slow_from(pool: &PoolStats) -> Option<f64> {
-    usual(pool).map(|usual| (usual * SLOW_TIMES).max(usual + SLOW_MILLISECONDS))
+/// What to do about those that are asked and do badly; nothing if there are none. To take one out helps only where it is
+/// to blame and others are left for its requests.
+fn remedy_for(
+    pool: &PoolStats,
+    bad: &[&BackendStats],
+    has_others: bool,
+    look: &str,
+) -> Option<String> {
+    let first = bad.first()?;
+    let is_asked = |one: &&BackendStats| {
+        !is_out(one) && (one.requests_per_second > 0.0 || one.recent.answers > 0)
+    };
+    let asked = pool.backends.iter().filter(is_asked).count();
+    let is_shared = bad.len() > 1 && bad.len() * 2 > asked;
+    Some(if is_shared {
+        "most that are asked do alike: it is likely something behind them that they share; look there (database, network), \
+         or `forecourt config rollback N` if a change has done it"
+            .to_owned()
+    } else if !has_others {
+        format!(
+            "{look}; no other backend could take its requests: add one, or bring one back, before this one is taken out"
+        )
+    } else if is_held(first) {
+        // One that is drained gets bound sessions still.
+        let command = command("maint", pool, first);
+        format!("{look}; to keep all requests off it meanwhile: {command}")
+    } else {
+        let command = command("drain", pool, first);
+        format!("{look}; to keep new requests off it meanwhile: {command}")
+    })
 }
 
-/// What is usual in a pool: the median of the medians, the lower one of two, for half of them may be slow.
-fn usual(pool: &PoolStats) -> Option<f64> {
-    let mut times: Vec<_> = timed(pool).map(|(p50, _)| p50).collect();
-    times.sort_by(f64::total_cmp);
-    let is_comparable = times.len() > 1;
-    is_comparable.then(|| times[(times.len() - 1) / 2])
+/// Whether it takes far longer than the others of its pool did of late.
+pub fn is_slow(backend: &BackendStats) -> bool {
+    let recent = &backend.recent;
+    let is_enough = recent.answers >= ENOUGH && recent.others >= ENOUGH;
+    is_enough
+        && recent.others_p50_milliseconds.is_some_and(|usual| {
+            p50_of(backend) >= (usual * SLOW_TIMES).max(usual + SLOW_MILLISECONDS)
+        })
 }
 
-fn timed(pool: &PoolStats) -> impl Iterator<Item = (f64, &BackendStats)> {
-    let asked = pool.backends.iter().filter(|one| !is_out(one));
-    asked.filter_map(|one| Some((one.times.p50_milliseconds?, one)))
+fn p50_of(backend: &BackendStats) -> f64 {
+    backend.recent.p50_milliseconds.unwrap_or_default()
 }
 
 fn command(word: &str, pool: &PoolStats, backend: &BackendStats) -> String {
@@ -268,155 +344,29 @@ fn listed(backends: &[&BackendStats], say: impl Fn(&BackendStats) -> String) -> 
     said.join("; ")
 }
 
-/// One in a hundred, and not a single one in passing.
-fn is_much(wrong: f64, all: f64) -> bool {
-    wrong >= 0.5 && wrong * 100.0 >= all
+/// One in a hundred, and not a single one in passing. Both are per second, of so many seconds.
+fn is_much(wrong: f64, all: f64, seconds: f64) -> bool {
+    // A rate is a count made fractional: rounded it is that again.
+    (wrong * seconds).round() >= FEWEST && wrong * 100.0 >= all
 }
 
 /// Of many, those that are named.
 const NAMED: usize = 3;
 
-/// A backend is slow whose median is so many times the pool's, and above it by so many milliseconds.
+/// So many failures in the figures that are looked at, for one or two happen to every backend.
+const FEWEST: f64 = 3.0;
+
+/// Of so many answers a median says something. Of fewer it is the chance of a moment: tunnels and streams count by their
+/// whole life, and are few.
+pub(super) const ENOUGH: u64 = 10;
+
+/// How long before it is ejected the failure may have been seen that it is ejected for: figures and ejection have
+/// clocks of their own, and a run of failures takes its time.
+const BEFORE_SECONDS: i64 = 5;
+
+/// A backend is slow whose median is so many times that of the others, and above it by so many milliseconds.
 const SLOW_TIMES: f64 = 4.0;
 const SLOW_MILLISECONDS: f64 = 100.0;
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// A backend of a pool `shop`, ready and with a median of 2 ms.
-    pub(crate) fn backend(id: &str) -> BackendStats {
-        serde_json::from_value(serde_json::json!({
-            "address": format!("10.0.0.1:{id}"), "id": format!("{id}"), "name": null, "weight": 1, "weight_configured": 1,
-            "state": "ready", "state_by": "configuration", "standing": "ready", "check": null, "in_flight": 2, "limit": 0,
-            "streams": 0, "requests": 100, "errors": 0, "failures": 0, "connections_active": 1, "connections_idle": 1,
-            "requests_per_second": 50.0, "errors_per_second": 0.0, "failures_per_second": 0.0, "last_failure": null,
-            "sticky_per_second": 0.0, "p50_milliseconds": 2.0, "p90_milliseconds": 3.0, "p99_milliseconds": 4.0,
-            "share_wanted": 0.25, "share_got": 0.25
-        }))
-        .unwrap()
-    }
-
-    /// An instance with these backends in a pool `shop`.
-    pub(crate) fn stats(backends: Vec<BackendStats>) -> Stats {
-        let mut stats: Stats = serde_json::from_value(serde_json::json!({
-            "time": "2026-01-02T03:04:05Z", "seconds": 1.0, "version": "0.1.0", "state": "serving", "generation": 4,
-            "uptime_seconds": 3_725, "requests_per_second": 200.0, "errors_per_second": 0.0, "p50_milliseconds": 2.0,
-            "p90_milliseconds": 3.0, "p99_milliseconds": 4.0, "connections": 12, "listeners": [], "pools": []
-        }))
-        .unwrap();
-        stats.pools.push(PoolStats {
-            name: "shop".to_owned(),
-            strategy: "round-robin".to_owned(),
-            sticky: false,
-            panic: false,
-            in_flight: 8,
-            queued: 0,
-            requests_per_second: 200.0,
-            retries_per_second: 0.0,
-            sessions_per_second: 0.0,
-            backends,
-        });
-        stats
-    }
-
-    fn four() -> Vec<BackendStats> {
-        ["81", "82", "83", "84"].map(backend).into()
-    }
-
-    #[test]
-    fn of_a_well_instance_nothing_is_said() {
-        assert_eq!(of(&stats(four())), []);
-    }
-
-    #[test]
-    fn who_is_out_is_named_with_why_and_remedy() {
-        let mut backends = four();
-        let status = &mut backends[1].status;
-        status.standing = "ejected".to_owned();
-        status.why = Some("requests to it failed in a row".to_owned());
-        status.failed_by.insert("connect-refused".to_owned(), 7);
-        let alarms = of(&stats(backends));
-        assert_eq!(alarms.len(), 1);
-        assert_eq!(
-            alarms[0].what,
-            "1 of 4 backends is out: 82 (10.0.0.1:82) ejected, requests to it failed in a row"
-        );
-        assert!(
-            alarms[0].remedy.starts_with("start the backend"),
-            "{alarms:?}"
-        );
-        assert!(alarms[0].grave);
-    }
-
-    #[test]
-    fn many_that_are_out_are_counted_and_not_all_named() {
-        let mut backends: Vec<_> = (0..1000).map(|port| backend(&port.to_string())).collect();
-        for one in &mut backends[..400] {
-            one.status.standing = "failing".to_owned();
-        }
-        let alarms = of(&stats(backends));
-        assert_eq!(alarms.len(), 1);
-        assert!(alarms[0].what.starts_with("400 of 1000 backends are out: "));
-        assert!(
-            alarms[0].what.ends_with("; and 397 more"),
-            "{}",
-            alarms[0].what
-        );
-    }
-
-    #[test]
-    fn nobody_left_is_said_with_the_command_that_brings_one_back() {
-        let mut backends = four();
-        backends.truncate(2);
-        backends[0].status.standing = "failing".to_owned();
-        backends[1].status.standing = "maintenance".to_owned();
-        let alarms = of(&stats(backends));
-        assert!(alarms[0].what.starts_with("no backend takes new requests"));
-        assert_eq!(alarms[0].remedy, "forecourt backend ready shop 10.0.0.1:82");
-        assert_eq!(alarms.len(), 3, "{alarms:?}");
-    }
-
-    #[test]
-    fn slow_is_who_is_slower_than_the_others_by_much() {
-        let mut backends = four();
-        backends[2].times.p50_milliseconds = Some(90.0);
-        assert_eq!(of(&stats(backends.clone())), [], "a little");
-        backends[2].times.p50_milliseconds = Some(800.0);
-        let alarms = of(&stats(backends.clone()));
-        assert!(
-            alarms[0].what.starts_with("83 (10.0.0.1:83) is slow: "),
-            "{alarms:?}"
-        );
-        assert!(
-            alarms[0]
-                .remedy
-                .ends_with("forecourt backend drain shop 10.0.0.1:83")
-        );
-        let mut drained = backends.clone();
-        drained[2].status.standing = "draining".to_owned();
-        let alarms = of(&stats(drained));
-        assert!(!alarms.iter().any(|alarm| alarm.grave), "{alarms:?}");
-        for one in &mut backends {
-            one.times.p50_milliseconds = Some(800.0);
-        }
-        assert_eq!(of(&stats(backends)), [], "all alike: no backend's fault");
-    }
-
-    #[test]
-    fn what_an_operator_did_is_no_grave_alarm_and_comes_last() {
-        let mut backends = four();
-        backends[0].status.standing = "draining".to_owned();
-        backends[3].errors_per_second = 5.0;
-        let mut stats = stats(backends);
-        stats.errors_per_second = 5.0;
-        let alarms = of(&stats);
-        let graves: Vec<_> = alarms.iter().map(|alarm| alarm.grave).collect();
-        assert_eq!(graves, [true, true, false], "{alarms:?}");
-        assert!(
-            alarms[1]
-                .what
-                .contains("84 (10.0.0.1:84): 5.0 answers/s are 5xx")
-        );
-    }
-}
+pub(crate) mod tests;

@@ -7,7 +7,7 @@
 //! `openapi` (both as machines read them), [`status`] (the view behind `/v1/status`), [`scrape`] (the figures behind
 //! `/metrics`), `guard` (who may look and steer), `steer` (words and weights for one backend), [`order`] (what whoever
 //! governs the process is asked to do) with `change` (how requests ask for it), [`stats`] (what happens per second) with
-//! [`alarms`] (what of it is wrong), `events` (the log and that, as a stream), `dashboard` (the page that shows them),
+//! [`window`] (how long answers took of late) and [`alarms`] (what of it is wrong), `events` (the log and that, as a stream), `dashboard` (the page that shows them),
 //! `explain` (what would become of a request), [`requests`] (what has become of some), [`serve`] (its
 //! address and its thread) with `door` (how connections come in), [`client`] (asking a running instance, for the commands).
 //!
@@ -32,6 +32,7 @@ mod serve;
 pub mod stats;
 pub mod status;
 pub(crate) mod steer;
+pub mod window;
 
 pub use instance::Instance;
 pub use serve::{AdminError, Entrance, Running, bind};

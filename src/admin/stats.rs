@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::alarms::{self, Alarm};
 use super::instance::Instance;
 use super::status::{self, BackendStatus, ListenerStatus, Status};
+use super::window::{self, Recent, Window};
 use crate::snapshot::{Pool, Snapshot};
 use crate::strategy::Member;
 use crate::telemetry::cells::HistogramTotal;
@@ -79,7 +80,7 @@ pub struct PoolStats {
     pub in_flight: u32,
     /// Requests that wait for a place.
     pub queued: usize,
-    /// Attempts that ended, per second.
+    /// Attempts that ended, per second, those too that failed.
     pub requests_per_second: f64,
     /// Requests that were sent again, per second.
     pub retries_per_second: f64,
@@ -95,7 +96,7 @@ pub struct BackendStats {
     /// How it stands.
     #[serde(flatten)]
     pub status: BackendStatus,
-    /// Attempts that ended, per second.
+    /// Attempts that ended, per second, those too that failed.
     pub requests_per_second: f64,
     /// Those of them that it answered by a 5xx.
     pub errors_per_second: f64,
@@ -108,9 +109,12 @@ pub struct BackendStats {
     /// From the start of an attempt to the end of its response.
     #[serde(flatten)]
     pub times: Times,
+    /// The same of late, beside the others of its pool.
+    #[serde(default)]
+    pub recent: Recent,
     /// The share of new requests that its weight stands for, from 0 to 1; 0 if it takes none now.
     pub share_wanted: f64,
-    /// The share of its pool's requests that it had; nothing if there were none.
+    /// The share of its pool's attempts that it had; nothing if there were none.
     pub share_got: Option<f64>,
 }
 
@@ -196,6 +200,7 @@ struct Sampler {
     at: Instant,
     counted: Counted,
     failures: HashMap<Key, LastFailure>,
+    windows: HashMap<Key, Window>,
 }
 
 /// What has been counted so far.
@@ -232,10 +237,14 @@ impl Counted {
 
 impl Sampler {
     fn new(snapshot: &Snapshot) -> Self {
+        let (at, counted) = (Instant::now(), Counted::of(snapshot));
+        let windows = counted.backends.iter();
+        let windows = windows.map(|(key, total)| (key.clone(), Window::new(at, &total.duration)));
         Self {
-            at: Instant::now(),
-            counted: Counted::of(snapshot),
+            windows: windows.collect(),
             failures: HashMap::new(),
+            at,
+            counted,
         }
     }
 
@@ -252,6 +261,8 @@ impl Sampler {
             time: time.map_or_else(|_| String::new(), |time| time.to_string()),
         };
         self.failures
+            .retain(|key, _| self.counted.backends.contains_key(key));
+        self.windows
             .retain(|key, _| self.counted.backends.contains_key(key));
         let pools = snapshot.pools.iter();
         let pools = pools
@@ -298,6 +309,13 @@ impl Sampler {
         let mut backends: Vec<_> = members
             .map(|member| self.backend(pool, member, before, passed))
             .collect();
+        let windows = pool.members.all().iter().zip(&backends);
+        let windows: Vec<_> = windows
+            .map(|(member, backend)| (backend.is_ready(), self.window(key(pool, member))))
+            .collect();
+        for (backend, recent) in backends.iter_mut().zip(window::compared(&windows)) {
+            backend.recent = recent;
+        }
         let requests: f64 = backends.iter().map(|one| one.requests_per_second).sum();
         for (backend, wanted) in backends.iter_mut().zip(shares_wanted(pool)) {
             backend.share_wanted = wanted;
@@ -345,19 +363,35 @@ impl Sampler {
             };
             self.failures.insert(key.clone(), last);
         }
-        let sum = |total: &BackendTotal| total.requests.iter().sum();
         let (errors, sticky) = (CodeClass::ServerError.index(), PickReason::Sticky.index());
         BackendStats {
             status: status::backend(member),
-            requests_per_second: passed.rate(sum(now), sum(then)),
+            requests_per_second: passed.rate(status::attempts(now), status::attempts(then)),
             errors_per_second: passed.rate(now.requests[errors], then.requests[errors]),
             failures_per_second: failures,
             sticky_per_second: passed.rate(now.picks[sticky], then.picks[sticky]),
             times: Times::of(&now.duration.since(&then.duration)),
             last_failure: self.failures.get(&key).cloned(),
+            recent: Recent::default(),
             share_wanted: 0.0,
             share_got: None,
         }
+    }
+
+    /// The answers of a backend's last window.
+    fn window(&mut self, key: Key) -> HistogramTotal {
+        let (at, counted) = (self.at, self.counted.backends[&key].duration);
+        // One that has come since counts from here.
+        let window = self.windows.entry(key);
+        let window = window.or_insert_with(|| Window::new(at, &counted));
+        window.update(at, &counted)
+    }
+}
+
+impl BackendStats {
+    /// Whether nothing keeps it from taking requests but its weight.
+    pub(super) fn is_ready(&self) -> bool {
+        self.status.standing == "ready"
     }
 }
 

@@ -112,6 +112,9 @@ pub struct BackendStatus {
     /// Since when it stands so, in seconds since 1970; nothing if that has not changed in this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// For what it is ejected: `failures` or `errors`; nothing of one that is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejected_for: Option<String>,
     /// When its ejection ends at the latest, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ejected_until: Option<u64>,
@@ -126,11 +129,12 @@ pub struct BackendStatus {
     /// Of those in flight, WebSockets and other tunnels.
     #[serde(default)]
     pub streams: u32,
-    /// Requests since it is known.
+    /// Attempts that it answered or that clients broke off, since it is known. One that failed before there was an answer is
+    /// none of them.
     pub requests: u64,
     /// Of them, those answered with 5xx.
     pub errors: u64,
-    /// Failures since it is known.
+    /// Attempts that failed, since it is known. One whose answer was cut short is among the requests too.
     pub failures: u64,
     /// The same by cause, in the words of the `forecourt-error` field; only those that there were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -158,6 +162,31 @@ pub struct CheckStatus {
     /// Checks with this result in a row.
     pub in_row: u32,
 }
+
+impl BackendStatus {
+    /// Attempts that ended, since it is known.
+    pub fn attempts(&self) -> u64 {
+        let within = WITHIN_ANSWER.map(|cause| self.failed_by.get(cause.as_str()));
+        let counted = within.into_iter().flatten();
+        // Read from another process's answer perhaps: whatever it says, nothing overflows.
+        let failed = counted.fold(self.failures, |left, count| left.saturating_sub(*count));
+        self.requests.saturating_add(failed)
+    }
+}
+
+/// The same of what was counted.
+pub(super) fn attempts(total: &BackendTotal) -> u64 {
+    let causes = Cause::of_backend().iter();
+    let before_answer = causes.filter(|cause| !WITHIN_ANSWER.contains(cause));
+    let failed: u64 = before_answer
+        .map(|cause| total.failures[cause.index()])
+        .sum();
+    total.requests.iter().sum::<u64>() + failed
+}
+
+/// By these an attempt fails that has been answered, and so is counted as a request already. The other causes of an answer
+/// that is cut short mostly come before there is one.
+const WITHIN_ANSWER: [Cause; 2] = [Cause::BodyTruncated, Cause::BodyTimeout];
 
 impl Status {
     pub(super) fn of(instance: &Instance) -> Self {
@@ -240,8 +269,12 @@ pub(super) fn backend(member: &Member) -> BackendStatus {
         }
         .to_owned(),
         standing: member.backend.standing().as_str().to_owned(),
-        why: why(member, &failed_by),
+        why: why(member),
         since: member.backend.stands_since(),
+        ejected_for: member
+            .backend
+            .ejection()
+            .map(|cause| cause.as_str().to_owned()),
         ejected_until: member.backend.ejected_until(),
         check: member.backend.last_check().map(check),
         in_flight: member.backend.in_flight(),
@@ -269,7 +302,7 @@ fn failed_by(total: &BackendTotal) -> BTreeMap<String, u64> {
 }
 
 /// Why a backend takes nothing new.
-fn why(member: &Member, failed_by: &BTreeMap<String, u64>) -> Option<String> {
+fn why(member: &Member) -> Option<String> {
     let backend = &member.backend;
     Some(match backend.standing() {
         Standing::Ready if member.nominal == 0 => "its weight is 0".to_owned(),
@@ -283,11 +316,8 @@ fn why(member: &Member, failed_by: &BTreeMap<String, u64>) -> Option<String> {
         Standing::Ejected if backend.ejection() == Some(Ejection::Errors) => {
             "it answered 5xx far more often than the others".to_owned()
         }
-        Standing::Ejected => {
-            let most = failed_by.iter().max_by_key(|(_, count)| **count);
-            let most = most.map_or_else(String::new, |(cause, _)| format!(": {cause} most often"));
-            format!("requests to it failed in a row{most}")
-        }
+        // By which cause is not known here: what it failed by most often may be of long ago.
+        Standing::Ejected => "requests to it failed in a row".to_owned(),
     })
 }
 
@@ -317,5 +347,26 @@ fn check(last: LastCheck) -> CheckStatus {
         .to_owned(),
         cause: last.failure.map(|cause| cause.as_str().to_owned()),
         in_row: last.in_row,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_fails_within_its_answer_is_one() {
+        let mut total = BackendTotal::default();
+        total.requests[CodeClass::Success.index()] = 90;
+        total.requests[CodeClass::Aborted.index()] = 5;
+        total.failures[Cause::ConnectRefused.index()] = 20;
+        total.failures[Cause::BodyTruncated.index()] = 3;
+        total.failures[Cause::BodyTimeout.index()] = 2;
+        assert_eq!(attempts(&total), 115);
+        let mut status = super::super::alarms::tests::backend("81").status;
+        status.failed_by = failed_by(&total);
+        status.failures = status.failed_by.values().sum();
+        status.requests = total.requests.iter().sum();
+        assert_eq!(status.attempts(), 115);
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn advise(plan: &Plan, status: &Status) -> Vec<Advice> {
         };
         for backend in &seen.backends {
             all.extend(of_rest(pool, backend));
-            all.extend(of_failures(pool, backend));
+            all.extend(of_failures(&pool.name, backend));
             all.extend(of_operator(pool, backend));
         }
     }
@@ -57,8 +57,9 @@ fn of_rest(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
 }
 
 /// A backend of which more than one attempt in a hundred fails.
-fn of_failures(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
-    let many = backend.requests >= ENOUGH && backend.failures * 100 > backend.requests;
+fn of_failures(pool: &str, backend: &BackendStatus) -> Option<Advice> {
+    let attempts = backend.attempts();
+    let many = attempts >= ENOUGH && backend.failures.saturating_mul(100) > attempts;
     let most = backend.failed_by.iter().max_by_key(|(_, count)| **count);
     let cause = most.and_then(|(word, _)| {
         let mut all = Cause::ALL.into_iter();
@@ -69,11 +70,10 @@ fn of_failures(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
         .map(|(cause, count)| format!("{count} {cause}"))
         .collect();
     many.then(|| Advice {
-        path: format!("pools.{}.backends", pool.name),
+        path: format!("pools.{pool}.backends"),
         what: format!(
-            "{} of {} attempts at {} failed since it is known: {}",
+            "{} of {attempts} attempts at {} failed since it is known: {}",
             backend.failures,
-            backend.requests.max(backend.failures),
             backend.address,
             causes.join(", ")
         ),
@@ -111,3 +111,32 @@ fn of_operator(pool: &Pool, backend: &BackendStatus) -> Option<Advice> {
 
 /// Attempts before a share of them means anything.
 const ENOUGH: u64 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::alarms::tests::backend;
+
+    #[test]
+    fn failures_are_a_part_of_all_attempts() {
+        let mut status = backend("81").status;
+        let mut seen = |requests, refused, cut| {
+            status.requests = requests;
+            status.failures = refused + cut;
+            status.failed_by = [("connect-refused", refused), ("body-truncated", cut)]
+                .map(|(cause, count)| (cause.to_owned(), count))
+                .into();
+            of_failures("shop", &status).map(|advice| advice.what)
+        };
+        let what = seen(150, 50, 0).unwrap();
+        assert!(what.starts_with("50 of 200 attempts at "), "{what}");
+        // What was cut has been answered too.
+        let what = seen(200, 0, 50).unwrap();
+        assert!(what.starts_with("50 of 200 attempts at "), "{what}");
+        // None of all was answered.
+        let what = seen(0, 200, 0).unwrap();
+        assert!(what.starts_with("200 of 200 attempts at "), "{what}");
+        assert_eq!(seen(100, 50, 0), None, "too few to say");
+        assert_eq!(seen(1_980, 20, 0), None, "one in a hundred");
+    }
+}

@@ -60,10 +60,9 @@ pub(super) fn errors(backend: &BackendStats) -> f64 {
 pub(super) fn ordered(stats: &Stats, sort: Sort, filter: &str) -> Vec<Place> {
     let mut places = Vec::new();
     for (at, pool) in stats.pools.iter().enumerate() {
-        let slow = alarms::slow_from(pool);
         for (index, backend) in pool.backends.iter().enumerate() {
             if is_wanted(pool, backend, filter) {
-                places.push(((at, index), rank(backend, slow)));
+                places.push(((at, index), rank(backend)));
             }
         }
     }
@@ -103,13 +102,11 @@ fn falling(one: f64, other: f64) -> Ordering {
 }
 
 /// How bad it is: 0 is the worst.
-fn rank(backend: &BackendStats, slow: Option<f64>) -> u8 {
-    let p50 = backend.times.p50_milliseconds;
-    let is_slow = p50.zip(slow).is_some_and(|(p50, slow)| p50 >= slow);
+fn rank(backend: &BackendStats) -> u8 {
     match standing(backend) {
         0 | 1 => 0,
         _ if errors(backend) > 0.0 => 1,
-        _ if is_slow => 2,
+        _ if alarms::is_slow(backend) => 2,
         2 | 3 => 3,
         _ => 4,
     }

@@ -12,18 +12,22 @@ use super::view::{Deed, Mode, Picture, View, What, Wish};
 use crate::admin::alarms;
 use crate::admin::alarms::tests::{backend, stats};
 use crate::admin::order::Past;
-use crate::admin::stats::{BackendStats, Stats};
+use crate::admin::stats::{BackendStats, LastFailure, Stats};
 
 /// Four backends, of which `82` is ejected and `84` is drained.
 fn night() -> Stats {
     let mut backends: Vec<_> = ["81", "82", "83", "84"].map(backend).into();
     let status = &mut backends[1].status;
     status.standing = "ejected".to_owned();
-    status.why = Some("requests to it failed in a row: connect-refused most often".to_owned());
+    status.why = Some("requests to it failed in a row".to_owned());
     status.failed_by.insert("connect-refused".to_owned(), 7);
     // Of the second 2026-01-02T03:04:05Z.
     status.since = Some(1_767_323_045 - 24);
     status.ejected_until = Some(1_767_323_045 + 6);
+    backends[1].last_failure = Some(LastFailure {
+        time: "2026-01-02T03:03:41Z".to_owned(),
+        cause: "connect-refused".to_owned(),
+    });
     backends[3].status.standing = "draining".to_owned();
     backends[2].times.p99_milliseconds = Some(812.0);
     of(backends)
