@@ -35,13 +35,14 @@ impl FieldRules {
         rules.map(|rule| &rule.value)
     }
 
-    /// Each change as `set NAME VALUE`, for messages.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        let removed = self.remove.iter().map(|name| format!("remove {name}"));
-        let line =
-            |verb: &str, rule: &FieldRule| format!("{verb} {}: {}", rule.name, rule.value.text());
-        let set = self.set.iter().map(move |rule| line("set", rule));
-        let added = self.add.iter().map(move |rule| line("add", rule));
-        removed.chain(set).chain(added)
+    /// Each change as `set NAME`, for messages, and what it says, to be compared and not shown: it may be a secret.
+    pub fn lines(&self) -> impl Iterator<Item = (String, &str)> {
+        let removed = self.remove.iter();
+        let removed = removed.map(|name| (format!("remove {name}"), ""));
+        let set = self.set.iter().map(|rule| ("set", rule));
+        let written = set.chain(self.add.iter().map(|rule| ("add", rule)));
+        let written =
+            written.map(|(verb, rule)| (format!("{verb} {}", rule.name), rule.value.text()));
+        removed.chain(written)
     }
 }

@@ -50,9 +50,36 @@ pub(super) fn edits(old: &Edits, new: &Edits, lines: &mut Lines<'_>) {
     pages(&old.error_pages, &new.error_pages, lines);
 }
 
+/// By verb and name alone: a value may be a secret (`authorization`), and changes are told to who may not see the
+/// configuration.
 pub(super) fn fields(label: &str, (old, new): (&FieldRules, &FieldRules), lines: &mut Lines<'_>) {
-    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-    set(&format!("{label}:"), &old, &new, lines);
+    let (old, new) = (by_name(old), by_name(new));
+    for (line, values) in &new {
+        match old.iter().find(|(other, _)| other == line) {
+            None => lines.say(format!("{label}: {line} added")),
+            Some((_, before)) if before != values => {
+                lines.say(format!("{label}: {line}: another value"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (line, _) in &old {
+        if !new.iter().any(|(other, _)| other == line) {
+            lines.say(format!("{label}: {line} removed"));
+        }
+    }
+}
+
+/// Each change once, with its values: a field may be added several times, its name written in other cases.
+fn by_name(rules: &FieldRules) -> Vec<(String, Vec<&str>)> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for (line, value) in rules.lines() {
+        match all.iter_mut().find(|(other, _)| *other == line) {
+            Some((_, values)) => values.push(value),
+            None => all.push((line, vec![value])),
+        }
+    }
+    all
 }
 
 /// By statuses and file; a page whose file says something else now has changed.

@@ -1,7 +1,8 @@
 //! What changes between two plans: what a reload says in the log, and `config diff` on the terminal.
 //!
 //! Things are known by name: a listener, route or pool that is in both plans is compared setting by setting; a backend
-//! is known by its address. One [`Change`] is one line. Secrets and keys are compared and never shown.
+//! is known by its address. One [`Change`] is one line. Secrets, keys and values of fields are compared and never
+//! shown.
 //!
 //! *What enters*: two plans. *What leaves*: the changes, in the order of the tables.
 //!
