@@ -1,6 +1,7 @@
 //! Asking a running instance, for the commands.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
+use hyper::header::AUTHORIZATION;
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -135,30 +137,7 @@ impl Answer {
     }
 }
 
-/// Gets a document from an instance.
-///
-/// # Errors
-/// When nobody answers in time, or not with success.
-pub async fn get(address: &AdminAddress, path: &str) -> Result<Vec<u8>, ClientError> {
-    let answer = ask_for(address, path).await?;
-    match answer.status {
-        StatusCode::OK => Ok(answer.body),
-        status => Err(ClientError::Strange(
-            address.to_string(),
-            status.to_string(),
-        )),
-    }
-}
-
-/// The same, with success or without.
-///
-/// # Errors
-/// When nobody answers in time.
-pub async fn ask_for(address: &AdminAddress, path: &str) -> Result<Answer, ClientError> {
-    exchange(address, Request::get(path), String::new(), PATIENCE).await
-}
-
-/// The same, as the bearer of a token if there is one.
+/// Gets something from an instance, with success or without, as the bearer of a token if there is one.
 ///
 /// # Errors
 /// When nobody answers in time.
@@ -200,7 +179,7 @@ pub async fn post(
 
 fn bearing(request: Builder, token: Option<&str>) -> Builder {
     match token {
-        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
         None => request,
     }
 }
@@ -234,6 +213,11 @@ async fn exchange(
         match address {
             AdminAddress::Tcp(tcp) => {
                 let stream = TcpStream::connect(tcp).await.map_err(absent)?;
+                let peer = stream.peer_addr().map_err(absent)?;
+                if request.headers().contains_key(AUTHORIZATION) && !is_this_machine(peer) {
+                    let (address, why) = (address.to_string(), IN_CLEAR.to_owned());
+                    return Err(ClientError::Untrusted(address, why));
+                }
                 ask(stream, address, request).await
             }
             AdminAddress::Tls { authority, ca } => {
@@ -255,6 +239,11 @@ async fn exchange(
         Ok(answer) => answer,
         Err(_) => Err(ClientError::Slow(address.to_string(), patience)),
     }
+}
+
+/// Whether nobody but programs of this machine can hear what is said to it in clear text.
+fn is_this_machine(peer: SocketAddr) -> bool {
+    peer.ip().to_canonical().is_loopback()
 }
 
 /// What does handshakes with instances, trusting those of a file, or of the system.
@@ -337,6 +326,8 @@ async fn ask(
     answered.map_err(|error| strange(&error))
 }
 
+const IN_CLEAR: &str = "by plain HTTP everybody on the way could read the token, so it was not sent: ask by https://HOST:PORT, over a Unix socket (unix:/PATH), or through SSH (ssh -L 9900:127.0.0.1:9900 HOST)";
+
 const EXPECTED: &str = "expected `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`";
 
 /// How long an answer may take.
@@ -344,3 +335,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same where a configuration may be read first: names are resolved, files are opened.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_in_clear_text_to_this_machine_only() {
+        for here in [
+            "127.0.0.1:9900",
+            "127.8.8.8:1",
+            "[::1]:9900",
+            "[::ffff:127.0.0.1]:9900",
+        ] {
+            assert!(is_this_machine(here.parse().unwrap()), "{here}");
+        }
+        for away in [
+            "10.0.0.1:9900",
+            "192.0.2.7:9900",
+            "0.0.0.0:9900",
+            "[2001:db8::1]:9900",
+            "[fe80::1]:9900",
+            "[::ffff:192.0.2.7]:9900",
+            "[::ffff:10.0.0.1]:9900",
+        ] {
+            assert!(!is_this_machine(away.parse().unwrap()), "{away}");
+        }
+    }
+}
