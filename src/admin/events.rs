@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,14 +27,15 @@ use crate::telemetry::events::{News, Reader};
 #[derive(Debug)]
 pub(super) struct Listening {
     places: Arc<Semaphore>,
-    ended: watch::Sender<bool>,
+    /// Another one in its place ends the streams that wait for this one's word.
+    ended: Mutex<watch::Sender<bool>>,
 }
 
 impl Default for Listening {
     fn default() -> Self {
         Self {
             places: Arc::new(Semaphore::new(MOST)),
-            ended: watch::Sender::new(false),
+            ended: Mutex::new(watch::Sender::new(false)),
         }
     }
 }
@@ -42,7 +43,18 @@ impl Default for Listening {
 impl Listening {
     /// Ends all streams: who listens comes back by itself, to whoever serves then.
     pub(super) fn end(&self) {
-        self.ended.send_replace(true);
+        self.ended().send_replace(true);
+    }
+
+    /// Ends the streams that there are: who listens comes back by itself, and is asked by what right.
+    pub(super) fn end_those_there(&self) {
+        let mut ended = self.ended();
+        let is_over = *ended.borrow();
+        *ended = watch::Sender::new(is_over);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, watch::Sender<bool>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +79,7 @@ pub(super) fn stream(instance: &Instance, uri: &Uri, headers: &HeaderMap) -> Res
         events: instance.events.clone(),
         log: instance.events.reader(after),
         stats: wants_stats.then(|| instance.looking.look()),
-        ended: instance.listening.ended.subscribe(),
+        ended: instance.listening.ended().subscribe(),
         pieces,
         _place: place,
     };
@@ -114,9 +126,9 @@ impl Writer {
     }
 }
 
-/// Until all streams end.
+/// Until all streams end, or those that there were when this one began.
 async fn end(ended: &mut watch::Receiver<bool>) {
-    // An error says that whoever could end them is gone, which is an end too.
+    // An error says that the sender is gone, which is an end too: another one has taken its place.
     let _ = ended.wait_for(|ended| *ended).await;
 }
 

@@ -92,9 +92,16 @@ impl Instance {
         self
     }
 
-    /// Has the process be steered by whoever shows this token from now on.
+    /// Has the process be steered by whoever shows this token from now on. What another one has opened ends.
     pub fn set_token(&self, token: Option<AdminToken>) {
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+        let mut current = self.token.write().unwrap_or_else(PoisonError::into_inner);
+        if *current == token {
+            return;
+        }
+        *current = token;
+        drop(current);
+        // Not before: who listens must not come back by the token that was.
+        self.listening.end_those_there();
     }
 
     /// What whoever steers over TCP must show.

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -195,6 +197,37 @@ fn no_more_listen_than_may_and_a_place_that_is_left_is_free() {
     });
     let strange = balancer.admin("/v1/events?sats=true");
     assert_eq!(strange.status, 400, "{strange}");
+}
+
+/// Whoever has opened one by a token that was lost must not go on reading.
+#[test]
+fn streams_end_when_the_token_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("admin.token");
+    fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
+    let origin = Origin::named("a");
+    let admin = format!("[admin]\ntoken_file = \"{}\"\n", token.display());
+    let configuration = Balancer::front("shop").replace("[admin]\n", &admin)
+        + &pool("shop", "round-robin", &[&origin]);
+    let balancer = Balancer::start(&configuration);
+    let address = balancer.address("admin");
+    let mut listener = Listener::at(address, "/v1/events?stats=true", "");
+    listener.wait_for("stats", |_| true);
+    // A reload with the same token ends none.
+    balancer.rewrite(&configuration.replace("round-robin", "random"));
+    balancer.signal(rustix::process::Signal::HUP);
+    listener.wait_for("log", |event| event["message"] == "configuration applied");
+    listener.wait_for("stats", |_| true);
+
+    fs::write(&token, "fedcba9876543210fedcba9876543210").unwrap();
+    balancer.signal(rustix::process::Signal::HUP);
+    let begun = Instant::now();
+    while listener.next().is_some() {
+        assert!(begun.elapsed() < DEADLINE, "the stream goes on");
+    }
+    // Who comes back is let in as before.
+    let mut again = Listener::at(address, "/v1/events?stats=true", "");
+    again.wait_for("stats", |_| true);
 }
 
 #[test]
