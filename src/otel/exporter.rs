@@ -161,10 +161,16 @@ impl Work {
         let endpoint = &export.endpoint;
         match sent {
             Ok(refused) => {
+                // These are spans: of as many requests at most, and of no more than there are.
                 let refused = refused.min(batch.len());
                 self.shared.export_some(batch.len() - refused);
                 self.shared.drop_some(TraceLoss::Refused, refused);
-                if let Some(lost) = self.failing.take() {
+                if refused == batch.len() {
+                    // For all that is known, nothing of it was taken: what fails goes on failing.
+                    if let Some(lost) = &mut self.failing {
+                        *lost += refused;
+                    }
+                } else if let Some(lost) = self.failing.take() {
                     tracing::info!(%endpoint, lost, "traces are exported again");
                 }
             }

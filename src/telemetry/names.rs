@@ -159,9 +159,9 @@ metrics! {
     TLS_HANDSHAKES = cells("forecourt_tls_handshakes_total", Counter, ["listener", "result"],
         "TLS handshakes with clients, by result.");
     TRACES_DROPPED = facade("forecourt_traces_dropped_total", Counter, ["reason"],
-        "Requests whose spans were lost on the way to the collector (`trace.export`), by reason: queue-full, failed or refused.");
+        "Requests whose spans were lost on the way to the collector (`trace.export`), by reason: queue-full, failed or refused. At most: of a batch that was refused in part only the spans are known.");
     TRACES_EXPORTED = facade("forecourt_traces_exported_total", Counter, [],
-        "Requests whose spans a collector has taken (`trace.export`).");
+        "Requests whose spans a collector has taken (`trace.export`), at least.");
     UPGRADES = facade("forecourt_upgrades_total", Counter, ["result"],
         "Upgrades to another program, by result: ok in the process that took over, failed in the one that went on.");
 }

@@ -167,6 +167,31 @@ fn what_a_collector_answers_is_not_trusted() {
 }
 
 #[test]
+fn a_batch_that_is_all_refused_is_no_word_of_better_times() {
+    let (collector, origin) = (Collector::new(), Origin::named("a"));
+    let balancer = exporting(&collector, ["", "", ""], &[&origin]);
+    let mut client = balancer.client("web");
+    for (answer, lost) in [
+        (Answer::Status("400 Bad Request"), 1.0),
+        // Of the request and of its attempt.
+        (Answer::Partly(2), 2.0),
+    ] {
+        collector.answer(answer);
+        client.get("/");
+        wait_until(DEADLINE, "the loss", || {
+            dropped(&balancer, "refused") == lost
+        });
+    }
+    assert_eq!(exported(&balancer), 0.0);
+    collector.answer(Answer::Take);
+    client.get("/");
+    wait_until(DEADLINE, "the word", || said(&balancer, AGAIN) > 0);
+    let log = balancer.stderr();
+    assert!(log.contains("lost=2"), "{log}");
+    assert_eq!(said(&balancer, AGAIN), 1, "{log}");
+}
+
+#[test]
 fn fields_for_the_collector_are_sent_and_never_shown() {
     let (collector, origin) = (Collector::new(), Origin::named("a"));
     let folder = tempfile::tempdir().unwrap();
