@@ -70,7 +70,7 @@ impl Modify for Credentials {
         let token = scheme(HttpAuthScheme::Bearer, "The text in `[admin] token_file`.");
         let password = scheme(
             HttpAuthScheme::Basic,
-            "The same as a password, of any user: good for looking, not for steering.",
+            "The same as a password, of any user: good for GET and HEAD, and not for steering.",
         );
         components.add_security_scheme("token", SecurityScheme::Http(token));
         components.add_security_scheme("password", SecurityScheme::Http(password));

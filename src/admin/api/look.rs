@@ -153,7 +153,7 @@ pub(super) async fn show_backend(
 }
 
 /// What would become of a request now: which route and backend take it, and why not the others. Changes nothing.
-#[utoipa::path(post, path = "/v1/explain", tag = "look",
+#[utoipa::path(post, path = "/v1/explain", tag = "look", security((), ("token" = [])),
     request_body(content = Asked, description = "The request, as somebody describes it.", example = json!({"url": "https://shop.example/cart", "client": "203.0.113.7"})),
     responses(
         (status = 200, description = "What would become of it.", body = Answer),

@@ -189,7 +189,8 @@ pub(super) async fn compare(
     steered(&instance, caller, &headers, wish).await
 }
 
-/// Has it done if the caller may steer. Who that is, is asked before anything of the wish is read.
+/// Has it done if the caller may steer. Who that is, is asked before anything of the wish is understood; its body has
+/// come in by then, and is no longer than its path takes.
 async fn steered(
     instance: &Instance,
     caller: Caller,
