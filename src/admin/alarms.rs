@@ -149,7 +149,7 @@ fn out(pool: &PoolStats) -> Option<Alarm> {
     );
     let cause = match cause_of(first) {
         Some(cause) => cause.remedy(),
-        None if answered_errors(first) => "look into its log for the errors that it answered",
+        None if answered_errors(first) => "look into its log for the errors that it answers",
         None => "look into its log",
     };
     let remedy = format!("{cause}; it comes back by itself once it is well");

@@ -152,7 +152,10 @@ mod tests {
         assert!(recent[2].others_p50_milliseconds.unwrap() > 100.0);
         assert_eq!((recent[3].answers, recent[3].others), (1_000, 120));
         let alone = compared(&[(true, times(10, 2))]);
-        assert_eq!((alone[0].others, alone[0].others_p50_milliseconds), (0, None));
+        assert_eq!(
+            (alone[0].others, alone[0].others_p50_milliseconds),
+            (0, None)
+        );
         assert_eq!(compared(&[]), []);
     }
 }

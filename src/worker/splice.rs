@@ -54,7 +54,8 @@ impl Pipes {
     /// Has pipes made from now on, out of `descriptors`, which so many workers share: of the budget an eighth at most for
     /// all of them. Without this there are none.
     pub fn draw_on(&self, descriptors: &Arc<Descriptors>, workers: usize) {
-        self.most.set((descriptors.most() / 16 / workers.max(1)).min(MOST));
+        self.most
+            .set((descriptors.most() / 16 / workers.max(1)).min(MOST));
         *self.descriptors.borrow_mut() = Some(Arc::clone(descriptors));
     }
 
