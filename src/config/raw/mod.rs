@@ -5,7 +5,7 @@
 //! A value of the wrong type is kept as [`Loose::Wrong`], because serde stops at its first error and an operator
 //! wants to see all of them. Neither `flatten` nor tagged enums: they lose the spans.
 //!
-//! In reading order: [`loose`] (the lenient values), [`unit`] (texts with a unit), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
+//! In reading order: [`loose`] (the lenient values), [`unit`](mod@unit) (texts with a unit), [`process`] (server, admin, log, trace, dns), [`listener`], [`route`], [`action`],
 //! [`pool`], and here the file as a whole with the lists of keys that are known.
 //!
 //! Deliberately absent: checks (`compile`), files (`read`).
