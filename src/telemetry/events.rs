@@ -268,7 +268,7 @@ mod tests {
 
     fn say(events: &Events, count: u64) {
         let subscriber = tracing_subscriber::Registry::default().with(events.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        crate::telemetry::logging::alone_with(subscriber, || {
             for number in 0..count {
                 tracing::info!(number, "said");
             }
@@ -283,7 +283,7 @@ mod tests {
     fn an_event_has_its_fields_by_type() {
         let events = Events::default();
         let subscriber = tracing_subscriber::Registry::default().with(events.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        crate::telemetry::logging::alone_with(subscriber, || {
             let long = "ü".repeat(TEXT_MOST);
             tracing::warn!(pool = "shop", left = 3, ok = true, share = 0.5, cause = %"it broke", why = ?Some(1), long, "backend {}", "failing");
         });

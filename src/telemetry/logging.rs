@@ -179,6 +179,18 @@ fn is_unprintable(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
+/// Does something with a log of its own, and no other test meanwhile: which events are of interest `tracing` works out for the
+/// whole process, and with one log it asks only that of the thread which happens to ask.
+#[cfg(test)]
+pub(crate) fn alone_with<T>(log: impl Into<tracing::Dispatch>, deed: impl FnOnce() -> T) -> T {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // One that panicked has failed for itself.
+    let _alone = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    tracing::dispatcher::with_default(&log.into(), deed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn an_event_is_a_line_with_its_fields() {
         let (lines, subscriber, _control) = log(Level::Info, Colors::Never);
-        tracing::subscriber::with_default(subscriber, || {
+        alone_with(subscriber, || {
             tracing::warn!(pool = "shop", backends = 3, reason = %"it broke", "backend failing");
         });
         let line = lines.take();
@@ -228,7 +240,7 @@ mod tests {
     #[test]
     fn the_level_changes_while_it_runs() {
         let (lines, subscriber, control) = log(Level::Warn, Colors::Never);
-        tracing::subscriber::with_default(subscriber, || {
+        alone_with(subscriber, || {
             let speak = || {
                 tracing::info!("info");
                 tracing::debug!("debug");
@@ -248,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_not_written_is_kept_all_the_same() {
         let (lines, subscriber, control) = log(Level::Error, Colors::Never);
-        tracing::subscriber::with_default(subscriber, || {
+        alone_with(subscriber, || {
             tracing::info!("kept");
             tracing::debug!("not kept");
             tracing::warn!(target: "h2::codec", "of no interest");
@@ -264,7 +276,7 @@ mod tests {
     fn nothing_in_a_field_can_forge_a_line() {
         let (lines, subscriber, _control) = log(Level::Info, Colors::Never);
         let hostile = "a\r\n2026 ERROR forged \x1b[31m\u{85}\u{2028}\u{7f}z";
-        tracing::subscriber::with_default(subscriber, || {
+        alone_with(subscriber, || {
             tracing::info!(plain = hostile, shown = %hostile, debugged = ?hostile, "said {hostile}");
         });
         let text = lines.take();
@@ -278,7 +290,7 @@ mod tests {
     #[test]
     fn colours_are_there_when_asked_for() {
         let (lines, subscriber, _control) = log(Level::Info, Colors::Always);
-        tracing::subscriber::with_default(subscriber, || tracing::info!(a = 1, "x"));
+        alone_with(subscriber, || tracing::info!(a = 1, "x"));
         assert!(lines.take().contains("\x1b["));
     }
 }

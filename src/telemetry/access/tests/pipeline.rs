@@ -278,7 +278,7 @@ fn a_full_disk_loses_counted_lines_says_so_once_and_is_survived() {
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .finish();
-    tracing::subscriber::with_default(operator, || {
+    crate::telemetry::logging::alone_with(operator, || {
         Writer::new(messages, Arc::clone(&shared), Outlet(Some(Box::new(sink)))).run();
     });
     assert_eq!(
