@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -189,7 +189,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(first), IoSlice::new(second)];
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+            Self::Tcp(stream) => poll_send_two(stream, cx, &both),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, &both),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
         }
@@ -357,6 +357,19 @@ fn poll_receive(
 fn poll_send(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     poll_moved(stream, cx, Interest::WRITABLE, bytes.len(), || {
         Ok(send(stream, bytes, SendFlags::NOSIGNAL)?)
+    })
+}
+
+/// Writes once from two pieces, in the same way.
+fn poll_send_two(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    both: &[IoSlice<'_>; 2],
+) -> Poll<io::Result<usize>> {
+    let most = both[0].len() + both[1].len();
+    poll_moved(stream, cx, Interest::WRITABLE, most, || {
+        let mut nothing = SendAncillaryBuffer::default();
+        Ok(sendmsg(stream, both, &mut nothing, SendFlags::NOSIGNAL)?)
     })
 }
 
