@@ -395,7 +395,8 @@ pub(crate) fn figure(value: Option<f64>, digits: usize) -> String {
 const INTRODUCTION: &str = "\
 Each proxy has one worker on CPU 0; load generator and backends have CPU 1. Four backends on connections that stay open,
 X-Forwarded-For, no health checks. `forecourt` runs as it comes: access log (JSON, to a file), metrics and limits on;
-`forecourt-nolog` lacks the access log. nginx and HAProxy run without logs, and with `-log` in their names with them (nginx
+`forecourt-nolog` lacks the access log; `forecourt-pgo`, where it takes part, is the same built by what a run has shown
+(`benches/profile_guided`). nginx and HAProxy run without logs, and with `-log` in their names with them (nginx
 to a file with a buffer of 64 KiB, HAProxy to a ring in memory that it sends to a socket on the other CPU). `relay` reads and writes and understands
 nothing: the least that two TCP connections cost on this machine. In `browser` forecourt and HAProxy keep sessions by
 cookie, and nginx does not. CPU time is that of all processes of a proxy; medians over the rounds; ratios are taken
