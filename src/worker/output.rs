@@ -34,6 +34,11 @@ impl Output {
     pub fn append(&mut self) -> &mut Vec<u8> {
         if self.is_empty() {
             self.reset();
+        } else if self.sent >= self.len() {
+            // For how long something waits is for the peer to say: what has gone is not kept all that time. Never more is
+            // moved than has gone.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
         }
         &mut self.bytes
     }
@@ -114,4 +119,28 @@ impl Output {
         self.written += n as u64;
         Ok(())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_gone_is_not_kept_while_something_waits() {
+        let mut output = Output::default();
+        let mut bytes = (0..=250).cycle();
+        let mut expected = bytes.clone();
+        output.append().extend(bytes.by_ref().take(WAITING));
+        for taken in (1..=8 * 1024).rev().step_by(7) {
+            let gone = &output.bytes[output.sent..][..taken];
+            assert!(gone.iter().copied().eq(expected.by_ref().take(taken)));
+            output.advance(taken).unwrap();
+            output.append().extend(bytes.by_ref().take(taken));
+            assert_eq!(output.len(), WAITING);
+            assert!(output.bytes.len() <= 2 * WAITING + taken);
+        }
+        assert!(output.written() > 100 * WAITING as u64);
+    }
+
+    const WAITING: usize = 32 * 1024;
 }

@@ -237,8 +237,8 @@ impl Passage {
     }
 }
 
-/// Moves up to `most` bytes from a socket into a pipe; 0 if there are none to move so. That may be the end of the stream, or
-/// a byte that is urgent: who reads is told which.
+/// Moves up to `most` bytes from a socket into a pipe; 0 if there are none to move so, as at the end of the stream: who
+/// reads is told why. An urgent byte, which HTTP has none of, may stop it for good; then a deadline ends the exchange.
 pub(super) fn fill(socket: impl AsFd, pipe: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     carry(socket, pipe, most)
 }
