@@ -209,7 +209,8 @@ impl AccessLog {
         }
     }
 
-    /// Hands over what there is. Never waits: if the queue is full the lines are dropped and counted.
+    /// Hands over what there is. Never waits: if the queue is full the lines wait here until they are enough for a place in
+    /// it, and are dropped and counted then.
     pub fn flush(&mut self) {
         if self.buffer.is_empty() {
             return;
@@ -219,11 +220,13 @@ impl AccessLog {
             .try_send(Message::Lines(mem::take(&mut self.buffer)))
         {
             Ok(()) => self.buffer = self.shared.take_buffer(),
+            Err(TrySendError::Full(Message::Lines(lines))) if lines.len() < FLUSH_BYTES => {
+                self.buffer = lines;
+            }
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
-                if let Message::Lines(mut lines) = message {
-                    self.shared.count_dropped(&lines);
-                    lines.clear();
+                if let Message::Lines(lines) = message {
                     self.buffer = lines;
+                    self.drop_lines();
                 }
             }
         }
@@ -233,11 +236,17 @@ impl AccessLog {
     pub fn dropped(&self) -> u64 {
         self.shared.losses().0
     }
+
+    fn drop_lines(&mut self) {
+        self.shared.count_dropped(&self.buffer);
+        self.buffer.clear();
+    }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();
+        self.drop_lines();
     }
 }
 
@@ -335,5 +344,6 @@ pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 /// Room for one more line above that, as a rule.
 const BUFFER_BYTES: usize = FLUSH_BYTES + 4 * 1024;
 
-/// Buffers that may wait for the writer: some 8 MiB, about a tenth of a second of a busy machine.
+/// Buffers that may wait for the writer, full ones as a rule: then they are some 8 MiB, about a tenth of a second of a busy
+/// machine.
 pub(super) const QUEUE_LENGTH: usize = 32;

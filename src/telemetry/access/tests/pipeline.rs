@@ -69,17 +69,27 @@ fn block_a_writer(format: AccessFormat) {
     }
     assert_eq!(control.dropped(), 0, "what fits the queue is not lost");
     for _ in 0..3 {
-        log.write(&small(b"/lost"));
+        log.write(&small(b"/waits"));
+        log.flush();
     }
-    log.flush();
-    assert_eq!((control.dropped(), log.dropped()), (3, 3));
+    assert_eq!(control.dropped(), 0, "a few lines take no place, and wait");
+    let mut lost = 3;
+    while control.dropped() == 0 {
+        log.write(&small(b"/lost"));
+        lost += 1;
+    }
+    assert_eq!((control.dropped(), log.dropped()), (lost, lost));
+    let mut gone = control.worker();
+    gone.write(&small(b"/lost-too"));
+    drop(gone);
+    assert_eq!(control.dropped(), lost + 1, "it had nowhere to wait");
 
     drop(open);
     drop(log);
     assert!(control.finish(PATIENCE));
     let seen = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
     assert_eq!(seen.lines().count(), 1 + QUEUE_LENGTH);
-    assert!(!seen.contains("/lost"));
+    assert!(!seen.contains("/lost") && !seen.contains("/waits"));
 }
 
 #[test]
