@@ -53,7 +53,7 @@ enum Command {
     },
     /// Load everything that `run` would load, and print every problem at once.
     #[command(
-        after_help = "Examples:\n  forecourt check config/shop.toml\n  forecourt check config/shop.toml --doctor --admin http://127.0.0.1:9900\n\nExit codes: 0 good, 2 bad, 5 good, and the doctor has advice"
+        after_help = "Examples:\n  forecourt check config/shop.toml\n  forecourt check config/shop.toml --doctor --admin http://127.0.0.1:9900\n\nExit codes: 0 good, 2 bad, 3 no instance answers the doctor, 5 good, and the doctor has advice"
     )]
     Check(check::Check),
     /// Try it with nothing else installed: a little shop on four backends, the balancer in front.

@@ -203,7 +203,7 @@ fn script(ports: &[u16], lines: &str) -> String {
     let program = env!("CARGO_BIN_EXE_forecourt");
     let lines = lines
         .replace("cargo run --release -- ", "forecourt ")
-        .replace("$(pgrep -n -x forecourt)", "$balancer")
+        .replace("$(pgrep -n -f '^[^ ]*forecourt run ')", "$balancer")
         .replace("curl ", "curl -sS --max-time 10 ")
         .replace(
             "\nforecourt status",

@@ -52,7 +52,7 @@ pub(super) struct Target {
 pub(super) struct Emptying {
     #[command(flatten)]
     target: Target,
-    /// After so long no session comes either, and WebSockets are told to go (1001). Default: they may stay.
+    /// After so long no session comes either, and WebSockets are told to go (1001). Default: as `[pools.*.drain]` says.
     #[arg(long, value_name = "TIME")]
     deadline: Option<String>,
     /// Return only when no request and no WebSocket is left there.
