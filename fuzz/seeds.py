@@ -328,6 +328,7 @@ def forwardeds():
     yield "proto-stranger", case("192.0.2.9", ten, "X-Forwarded-Proto: https", "X-Forwarded-Host: evil")
     yield "host", case("10.0.0.1", ten, "X-Forwarded-Host: shop.example", "X-Forwarded-Port: 443")
     yield "forwarded", case("10.0.0.1", ten, "Forwarded: for=192.0.2.1;proto=https;host=a", xff + "192.0.2.1")
+    yield "empty-beside-forwarded", case("10.0.0.1", ten, xff, "Forwarded: for=3.6.6.6")
     yield "us", case("10.0.0.1", ten, xff + "1.1.1.1, 203.0.113.99")
     yield "case", case("10.0.0.1", ten, "x-FORWARDED-for: 192.0.2.1", "X-forward: stays")
     yield "names", case("10.0.0.1", ten, "X-Forwarded_For: 1.1.1.1", "X_Real_IP: 1", "X-Real-IPs: stays", "Accept: */*", "Cookie: a=b")

@@ -116,15 +116,19 @@ fn judge_telling(mut head: Head, peer: IpAddr, trusted: &[IpNet]) {
 
 /// Whether the client is told of by `Forwarded` alone, which the simple reading here does not know.
 fn only_forwarded(head: &Head) -> bool {
-    head.first(Name::XForwardedFor).is_none() && head.first(Name::Forwarded).is_some()
+    head.all(Name::XForwardedFor).all(<[u8]>::is_empty) && head.first(Name::Forwarded).is_some()
 }
 
 /// Whether an application could take the field for one that tells of the client.
-fn tells(name: &[u8]) -> bool {
-    let name = String::from_utf8_lossy(name)
-        .to_ascii_lowercase()
-        .replace('_', "-");
-    name.starts_with("x-forwarded-") || name == "x-real-ip" || name == "forwarded"
+pub(crate) fn tells(name: &[u8]) -> bool {
+    let own = name.eq_ignore_ascii_case(b"x-request-id");
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let name = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    let begins = ["x-forwarded-", "client-cert", "x-client-cert"];
+    begins.iter().any(|start| name.starts_with(start))
+        || name == "x-real-ip"
+        || name == "forwarded"
+        || (name == "x-request-id" && !own)
 }
 
 fn frames(name: &[u8]) -> bool {

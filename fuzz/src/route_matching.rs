@@ -140,11 +140,7 @@ impl Sender {
 
     /// The values of a field, as strangers may give it.
     fn field(&self, name: &str) -> Vec<Vec<u8>> {
-        let folded = name.replace('_', "-").to_ascii_lowercase();
-        if folded.starts_with("x-forwarded-")
-            || folded == "x-real-ip"
-            || name.eq_ignore_ascii_case("forwarded")
-        {
+        if crate::forwarded::tells(name.as_bytes()) {
             return Vec::new();
         }
         let named = |field: &&(Vec<u8>, Vec<u8>)| field.0.eq_ignore_ascii_case(name.as_bytes());

@@ -30,6 +30,22 @@ pub fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte < 0x7f && byte != b'#'
 }
 
+/// Whether two names of fields are one to a program that gets fields as variables: there all that is neither letter nor
+/// digit becomes an underscore, and case is lost (RFC 3875 section 4.1.18).
+pub fn same_variable(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && starts_as_variable(one, other)
+}
+
+/// Whether a name begins as another one to such a program.
+pub fn starts_as_variable(name: &[u8], start: &[u8]) -> bool {
+    let fold = |byte: u8| match byte {
+        _ if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
+        _ => b'_',
+    };
+    let mut both = name.iter().zip(start);
+    name.len() >= start.len() && both.all(|(found, wanted)| fold(*found) == fold(*wanted))
+}
+
 /// Number of bytes at the front that each may be one of these. For names, which are short.
 #[inline]
 pub fn length_of(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> usize {

@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::values::{self, Asked, Wanted};
 use super::{Incoming, admit::Admitted};
 use crate::message::Head;
+use crate::message::grammar::same_variable;
 use crate::plan::fields::FieldRules;
 use crate::plan::template::{Encoding, Template, Values, Variable};
 
@@ -20,7 +21,8 @@ pub(super) fn change_request(rules: &FieldRules, request: &mut Incoming<'_>, x: 
     }
     let asked: (&Head, Option<&Admitted>) = (&request.head, request.admitted.as_ref());
     let filled = values::with(asked, wanted(rules), x, |values| Filled::by(rules, values));
-    filled.apply(rules, &mut request.head);
+    // To many applications these names are one, and who takes a field from clients means it so.
+    filled.apply(rules, &mut request.head, same_variable);
 }
 
 /// Changes what the client sees of a response, of a backend or of our own: by the listener's rules, then by the route's.
@@ -45,7 +47,7 @@ fn respond_by(rules: &FieldRules, head: &mut Head, asked: Asked<'_>, x: &Exchang
         ..wanted(rules)
     };
     let filled = values::with(asked, wanted, x, |values| Filled::by(rules, values));
-    filled.apply(rules, head);
+    filled.apply(rules, head, <[u8]>::eq_ignore_ascii_case);
 }
 
 fn wanted(rules: &FieldRules) -> Wanted<'static> {
@@ -74,15 +76,13 @@ impl Filled {
         filled
     }
 
-    fn apply(&self, rules: &FieldRules, head: &mut Head) {
+    /// Changes `head`, whose names are told apart by `is_same`.
+    fn apply(&self, rules: &FieldRules, head: &mut Head, is_same: fn(&[u8], &[u8]) -> bool) {
         let set = rules.set.iter().map(|rule| &rule.name);
         let gone: SmallVec<[&str; 8]> =
             rules.remove.iter().chain(set).map(|name| &**name).collect();
         if !gone.is_empty() {
-            head.remove_if(|field| {
-                gone.iter()
-                    .any(|name| name.as_bytes().eq_ignore_ascii_case(field.name))
-            });
+            head.remove_if(|field| gone.iter().any(|name| is_same(name.as_bytes(), field.name)));
         }
         let mut start = 0;
         for (rule, &end) in rules.set.iter().chain(&rules.add).zip(&self.ends) {

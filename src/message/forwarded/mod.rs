@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::grammar::{elements, trim};
+use super::grammar::{elements, same_variable, starts_as_variable, trim};
 use super::head::{FieldRef, Head, Name};
 
 /// In which words the backend is told of the client.
@@ -60,7 +60,9 @@ pub fn client_address(head: &Head, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
 /// The client's address as the fields tell it, for a peer that is believed and has none itself: a proxy on the other end
 /// of a Unix socket. Otherwise as [`client_address`].
 pub fn client_told(head: &Head, trusted: &[IpNet]) -> Option<IpAddr> {
-    let fields: SmallVec<[&[u8]; 4]> = head.all(Name::XForwardedFor).collect();
+    // One that is empty is none, as when we append to it.
+    let fields = head.all(Name::XForwardedFor);
+    let fields: SmallVec<[&[u8]; 4]> = fields.filter(|field| !field.is_empty()).collect();
     let told = fields
         .iter()
         .rev()
@@ -158,7 +160,8 @@ fn joined(head: &mut Head, name: Name) -> Text {
 }
 
 /// Whether a field is one that proxies tell backends about the client with: `Forwarded`, `X-Forwarded-*`,
-/// `X-Real-IP`, and those of client certificates; also with underscores in place of hyphens.
+/// `X-Real-IP`, and those of client certificates; also with underscores or anything else in place of hyphens. And what would
+/// stand for our own `X-Request-Id`.
 pub fn tells_of_the_client(field: FieldRef<'_>) -> bool {
     let name = field.name;
     // Nearly all names are told apart by their first byte.
@@ -167,8 +170,9 @@ pub fn tells_of_the_client(field: FieldRef<'_>) -> bool {
         Some(b'f' | b'F') => field.known == Name::Forwarded,
         Some(b'x' | b'X') => {
             tells_of_a_certificate(field)
-                || starts_loosely(name, b"x-forwarded-")
-                || (name.len() == 9 && starts_loosely(name, b"x-real-ip"))
+                || starts_as_variable(name, b"x-forwarded-")
+                || same_variable(name, b"x-real-ip")
+                || (field.known != Name::XRequestId && same_variable(name, b"x-request-id"))
         }
         Some(_) | None => false,
     }
@@ -178,25 +182,10 @@ pub fn tells_of_the_client(field: FieldRef<'_>) -> bool {
 /// begin so, also with `X-` before it.
 fn tells_of_a_certificate(field: FieldRef<'_>) -> bool {
     match field.name.first() {
-        Some(b'c' | b'C') => starts_loosely(field.name, b"client-cert"),
-        Some(b'x' | b'X') => starts_loosely(field.name, b"x-client-cert"),
+        Some(b'c' | b'C') => starts_as_variable(field.name, b"client-cert"),
+        Some(b'x' | b'X') => starts_as_variable(field.name, b"x-client-cert"),
         Some(_) | None => false,
     }
-}
-
-fn starts_loosely(name: &[u8], start: &[u8]) -> bool {
-    let fold = |byte: u8| {
-        if byte == b'_' {
-            b'-'
-        } else {
-            byte.to_ascii_lowercase()
-        }
-    };
-    name.len() >= start.len()
-        && name
-            .iter()
-            .zip(start)
-            .all(|(found, wanted)| fold(*found) == *wanted)
 }
 
 /// Reads an address as proxies write it: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.

@@ -61,6 +61,26 @@ fn the_walk_ends_at_the_first_address_not_trusted() {
 }
 
 #[test]
+fn an_empty_list_is_none() {
+    let mut head = head(&[("X-Forwarded-For", ""), ("Forwarded", "for=192.0.2.1")]);
+    let (peer, trusted) = ("10.0.0.1".parse().unwrap(), ["10.0.0.0/8".parse().unwrap()]);
+    let seen = client_address(&head, peer, &trusted);
+    assert_eq!(seen.to_string(), "192.0.2.1");
+    let teller = Teller {
+        peer: Some(peer),
+        trusted: true,
+        https: true,
+        host: b"shop.example",
+    };
+    set_forwarded(&mut head, Words::XForwarded, &teller);
+    assert_eq!(
+        client_address(&head, peer, &trusted),
+        seen,
+        "nor to the next"
+    );
+}
+
+#[test]
 fn the_first_word_tells_the_clients_scheme() {
     for (fields, https) in [
         (&[("X-Forwarded-Proto", " , HTTPS, http")][..], true),
@@ -85,8 +105,13 @@ fn strangers_are_not_believed_in_any_spelling() {
         ("X-Forwarded_Port", "1"),
         ("X-Forwarded-Prefix", "/"),
         ("X-Real-Ip", "6.6.6.6"),
+        ("X.Real~IP", "6.6.6.6"),
+        ("client.cert", ":MIIB:"),
+        ("X+Client!Cert_Subject", "CN=admin"),
+        ("X_Request_Id", "forged"),
         ("Forwarded", "for=6.6.6.6"),
         ("X-Forward", "stays"),
+        ("X-Real-Ipv", "stays"),
     ]);
     let teller = Teller {
         peer: Some("192.0.2.1".parse().unwrap()),
@@ -97,6 +122,7 @@ fn strangers_are_not_believed_in_any_spelling() {
     set_forwarded(&mut head, Words::XForwarded, &teller);
     let expected = [
         ("X-Forward", "stays"),
+        ("X-Real-Ipv", "stays"),
         ("X-Forwarded-For", "192.0.2.1"),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "Shop.Example"),
