@@ -238,7 +238,7 @@ impl Proxy {
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         write!(
             stream,
-            "GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .ok()?;
         let mut text = String::new();

@@ -2,7 +2,7 @@
 //!
 //! A port on loopback can be reached by every program of the machine, and by every page that its users look at. A page
 //! cannot leave `Origin` out, and one that has its own name resolve to 127.0.0.1 cannot but send that name as
-//! `Host`: both are looked at before the token is. Looking is free there.
+//! `Host`: both are looked at before the token is. Looking is free there, but not for such a page.
 //!
 //! At an address that other machines can reach, looking takes the token as well, but for the two questions of probes. A
 //! browser that opens the dashboard has no way to send `Bearer`; it may show the token as a password (RFC 7617), and look
@@ -74,6 +74,12 @@ pub(super) async fn watch(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method(), request.uri().path());
+    if !FREE.contains(&path) && may_be_a_trick(caller, request.headers()) {
+        return Problem::forbidden(
+            "the Host of a request to this port is localhost or an address of loopback, for others may be a trick of a web page's",
+        )
+        .into_response();
+    }
     let token = instance.token();
     if may_look(token.as_ref(), caller, (method, path), request.headers()) {
         return next.run(request).await;
@@ -88,6 +94,13 @@ pub(super) async fn watch(
             .append(header::WWW_AUTHENTICATE, basic);
     }
     response
+}
+
+/// Whether a request to a port of loopback asks for another host, as those of a page do whose own name leads here.
+fn may_be_a_trick(caller: Caller, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST);
+    let names_another = host.is_some_and(|host| !is_loopback(host.as_bytes()));
+    matches!(caller, Caller::Tcp(_, way) if !way.reachable) && names_another
 }
 
 fn may_look(
@@ -251,6 +264,7 @@ mod tests {
     fn hosts_that_may_be_tricks_are_refused() {
         for host in ["localhost", "LocalHost:1", "127.8.8.8:80", "[::1]:9900"] {
             assert!(over_tcp(&[("host", host), RIGHT]).is_ok(), "{host}");
+            assert!(!may_be_a_trick(LOOPBACK, &headers(&[("host", host)])));
         }
         for host in [
             "shop.example",
@@ -261,9 +275,22 @@ mod tests {
             "",
         ] {
             assert_eq!(over_tcp(&[("host", host), RIGHT]), Err(403), "{host}");
+            let named = headers(&[("host", host)]);
+            assert!(may_be_a_trick(LOOPBACK, &named), "{host}");
+            assert!(!may_be_a_trick(AWAY, &named) && !may_be_a_trick(Caller::Unix(None), &named));
         }
         assert_eq!(over_tcp(&[RIGHT]), Err(403));
+        // No browser leaves it out.
+        assert!(!may_be_a_trick(LOOPBACK, &headers(&[])));
     }
+
+    const LOOPBACK: Caller = Caller::Tcp(
+        SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000),
+        Way {
+            tls: false,
+            reachable: false,
+        },
+    );
 
     #[test]
     fn pages_of_other_origins_are_refused() {

@@ -588,14 +588,17 @@ fn nobody_changes_anything_without_the_token() {
         let wrong = request().host("localhost").field("authorization", &wrong);
         is_problem(&admin.send(&wrong), 401, "--token-file");
         let right = || request().field("authorization", &bearer);
-        is_problem(&admin.send(&right()), 403, "Host");
+        is_problem(&admin.send(&right().host("shop.example")), 403, "Host");
         let page = right()
             .host("localhost")
             .field("origin", "http://evil.example");
         is_problem(&admin.send(&page), 403, "Origin");
     }
-    // How things stand is no secret.
+    // How things stand is no secret, but from a page whose own name leads here.
     assert_eq!(admin.get("/v1/reload").status, 200);
+    let page = |path| Request::get(path).host("evil.example:9900");
+    is_problem(&admin.send(&page("/v1/reload")), 403, "Host");
+    assert_eq!(admin.send(&page("/healthz")).status, 200);
     assert_eq!(admin.get("/v1/config/history").status, 200);
     assert_eq!(generation(&governed.balancer), 1);
     let output = program(&["reload", "--admin", "127.0.0.1:1"]);

@@ -159,7 +159,10 @@ fn a_backend_that_is_made_slow_is_named() {
         }
         let mut last = String::new();
         while !last.contains("coral") && began.elapsed() < DEADLINE {
-            let stats = Client::of(demo.admin).get("/v1/stats").text();
+            let stats = Client::of(demo.admin)
+                .asking_for("localhost")
+                .get("/v1/stats")
+                .text();
             let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
             last = stats["alarms"].to_string();
         }
@@ -269,14 +272,29 @@ fn the_link_that_is_printed_steers() {
     let welcome = demo.stdout();
     let (_, token) = welcome.split_once("/#token=").expect("a link");
     let token = token.lines().next().unwrap_or_default();
-    let status = Client::of(demo.admin).get("/v1/status").text();
+    let status = Client::of(demo.admin)
+        .asking_for("localhost")
+        .get("/v1/status")
+        .text();
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
     let address = status["pools"][0]["backends"][0]["address"].as_str();
     let path = format!("/v1/pools/pages/backends/{}", address.expect("a text"));
     let wish = Request::put(&path, br#"{"state":"draining"}"#).host("localhost");
-    assert_eq!(Client::of(demo.admin).send(&wish).status, 401);
+    assert_eq!(
+        Client::of(demo.admin)
+            .asking_for("localhost")
+            .send(&wish)
+            .status,
+        401
+    );
     let wish = wish.field("authorization", &format!("Bearer {token}"));
-    assert_eq!(Client::of(demo.admin).send(&wish).status, 200);
+    assert_eq!(
+        Client::of(demo.admin)
+            .asking_for("localhost")
+            .send(&wish)
+            .status,
+        200
+    );
     let other = Demo::start(&[]).stdout();
     assert!(!other.contains(token), "each demo has its own");
 }
@@ -343,7 +361,10 @@ impl Demo {
 
     /// What the balancer's status says that a backend has answered, in all pools.
     fn requests_of(&self, name: &str) -> u64 {
-        let status = Client::of(self.admin).get("/v1/status").text();
+        let status = Client::of(self.admin)
+            .asking_for("localhost")
+            .get("/v1/status")
+            .text();
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
         let pools = status["pools"].as_array().expect("a list").iter();
         let backends = pools.flat_map(|pool| pool["backends"].as_array().expect("a list"));

@@ -166,7 +166,12 @@ impl Balancer {
     /// A client of a listener.
     #[track_caller]
     pub(crate) fn client(&self, listener: &str) -> Client {
-        Client::of(self.address(listener))
+        let client = Client::of(self.address(listener));
+        match listener {
+            // It believes no other names.
+            "admin" => client.asking_for("localhost"),
+            _ => client,
+        }
     }
 
     /// Gets a path from the admin API.

@@ -17,9 +17,18 @@ pub(crate) use super::wire::WireError as ClientError;
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
+    host: &'static str,
     source: Option<IpAddr>,
     patience: Duration,
     wire: Option<Wire>,
+}
+
+/// Whom a request is for.
+#[derive(Clone, Debug)]
+enum Host {
+    OfClient,
+    Given(String),
+    Absent,
 }
 
 /// A request to be sent.
@@ -27,7 +36,7 @@ pub(crate) struct Client {
 pub(crate) struct Request {
     method: String,
     target: String,
-    host: Option<String>,
+    host: Host,
     fields: Vec<(String, String)>,
     body: Payload,
 }
@@ -66,10 +75,17 @@ impl Client {
     pub(crate) fn of(address: SocketAddr) -> Self {
         Self {
             address,
+            host: "shop.example",
             source: None,
             patience: DEADLINE,
             wire: None,
         }
+    }
+
+    /// Whom it asks for if a request does not say.
+    pub(crate) fn asking_for(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
     }
 
     /// Connects from this address of this machine: all of 127.0.0.0/8 are.
@@ -112,7 +128,7 @@ impl Client {
     /// Sends a request and reads its response, which may be cut.
     pub(crate) fn try_send(&mut self, request: &Request) -> Result<Response, ClientError> {
         // A server may answer and close before it has read all: what it said counts, not that writing failed.
-        let sent = self.send_raw(&request.to_bytes());
+        let sent = self.send_raw(&request.to_bytes_for(self.host));
         match (self.read_response(&request.method), sent) {
             (Err(WireError::Closed | WireError::Reset), Err(error)) => Err(error),
             (response, _) => response,
@@ -205,12 +221,12 @@ impl Client {
 }
 
 impl Request {
-    /// A request without a body to the host `shop.example`.
+    /// A request without a body to the host of its client, mostly `shop.example`.
     pub(crate) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
             target: target.to_owned(),
-            host: Some("shop.example".to_owned()),
+            host: Host::OfClient,
             fields: Vec::new(),
             body: Payload::None,
         }
@@ -237,13 +253,13 @@ impl Request {
 
     /// Names another host.
     pub(crate) fn host(mut self, host: &str) -> Self {
-        self.host = Some(host.to_owned());
+        self.host = Host::Given(host.to_owned());
         self
     }
 
     /// Leaves the host out.
     pub(crate) fn without_host(mut self) -> Self {
-        self.host = None;
+        self.host = Host::Absent;
         self
     }
 
@@ -261,8 +277,18 @@ impl Request {
 
     /// The request as it goes over the wire.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_for("shop.example")
+    }
+
+    /// The same by a client that asks for this host.
+    fn to_bytes_for(&self, host: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        let host = self.host.iter().map(|host| ("host", host.as_str()));
+        let host = match &self.host {
+            Host::OfClient => Some(host),
+            Host::Given(host) => Some(host.as_str()),
+            Host::Absent => None,
+        };
+        let host = host.map(|host| ("host", host)).into_iter();
         let fields = self
             .fields
             .iter()
