@@ -84,8 +84,8 @@ struct Delivery<'a> {
     timer: Option<Timer>,
     /// With a client whose windows stay shut.
     patience: Patience,
-    /// Whether a deadline is running, and if so whether it is the client's as a reader.
-    stalled: Option<bool>,
+    /// Whether a deadline is running, and if so whether it is the client's as a reader, and whether the answer is out.
+    stalled: Option<(bool, bool)>,
     /// Bytes that have been handed over and not been noted.
     sent: u64,
     /// How long nothing may move behind the answer, and before its end.
@@ -135,8 +135,8 @@ impl Delivery<'_> {
         let done = self.frames.is_done();
         let reader = !done && self.frames.waits_for() == Side::Sink;
         let timer = self.timer.get_or_insert_with(|| self.worker.timer());
-        if moved > 0 || self.stalled != Some(reader) {
-            self.stalled = Some(reader);
+        if moved > 0 || self.stalled != Some((reader, done)) {
+            self.stalled = Some((reader, done));
             let now = Instant::now();
             self.patience.end_wait(now);
             self.patience.moved(moved);
@@ -159,7 +159,10 @@ impl Delivery<'_> {
             // If the rest of the request is not wanted, the library says so behind the answer once the stream is
             // dropped (RFC 9113 section 8.1); a reset of ours would overtake it.
             Ending::Delivered => Outcome::Over,
-            Ending::ClientGone | Ending::UploadFailed(BodyFailure::Cut) => {
+            Ending::ClientGone
+            | Ending::UploadFailed(
+                BodyFailure::Cut | BodyFailure::Cancelled | BodyFailure::Exhausted,
+            ) => {
                 self.frames.reset(Reason::CANCEL);
                 Outcome::TakenBack
             }

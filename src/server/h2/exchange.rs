@@ -54,7 +54,7 @@ async fn answer<H: Handler>(opened: Opened<H>) {
             let delivering = delivery::deliver(&respond, answer, common, &terms);
             // Boxed: few requests are refused, and the others have no use for the room.
             let ended = Box::pin(delivering).await;
-            return common.note_end(ended == delivery::Outcome::TakenBack);
+            return common.note_end(ended, received);
         }
     };
     let key = tunnel::ask(&parts, &mut head, worker);
@@ -87,7 +87,7 @@ async fn answer<H: Handler>(opened: Opened<H>) {
         Some(answer) => delivery::deliver(&respond, answer, common, &terms).await,
         None => delivery::Outcome::TakenBack,
     };
-    common.note_end(ended == delivery::Outcome::TakenBack);
+    common.note_end(ended, received);
 }
 
 /// Understands the head; says how long the body is.
@@ -205,8 +205,11 @@ impl Body for Reader {
             Way::HeldBack => return Poll::Ready(Ok(None)),
             Way::Tunnel => return self.content.poll_piece(cx),
         }
-        if self.content.poll_piece(cx).is_pending() {
-            return self.poll_stall(cx).map(Err);
+        match self.content.poll_piece(cx) {
+            Poll::Pending => return self.poll_stall(cx).map(Err),
+            // Said once only.
+            Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+            Poll::Ready(Ok(_)) => {}
         }
         let at_hand = self.content.at_hand().len() as u64;
         if self.patience.is_waiting() {

@@ -111,14 +111,17 @@ impl<H: Handler> Common<H> {
 }
 
 impl<H> Common<H> {
-    /// Notes how a stream ended. A client that does nothing but take its requests back has each of them begun
-    /// at a backend for nothing (CVE-2023-44487).
-    fn note_end(&self, taken_back: bool) {
+    /// Notes how a stream ended whose request was `received` then. A client that does nothing but take its requests back has
+    /// each of them begun at a backend for nothing (CVE-2023-44487); one that has watched for a while and ends it does no
+    /// harm, and earns nothing.
+    fn note_end(&self, how: delivery::Outcome, received: Instant) {
         let patience = self.patience.get();
-        self.patience.set(if taken_back {
-            patience.saturating_sub(1)
-        } else {
-            patience.saturating_add(1).min(RESETS_AT_FIRST)
+        self.patience.set(match how {
+            delivery::Outcome::TakenBack if received.elapsed() < HASTY => {
+                patience.saturating_sub(1)
+            }
+            delivery::Outcome::TakenBack => patience,
+            delivery::Outcome::Over => patience.saturating_add(1).min(RESETS_AT_FIRST),
         });
     }
 
@@ -319,6 +322,9 @@ const SMALL_FRAME: u64 = 256;
 
 /// Small frames that a client may have made of answers by its windows, beyond those made good.
 const MOST_DRIPS: u32 = 1_000;
+
+/// How soon a request is taken back by a client that only wants it begun.
+const HASTY: Duration = Duration::from_secs(1);
 
 /// Requests that a client may take back before any has been answered.
 const RESETS_AT_FIRST: u32 = 200;

@@ -86,7 +86,8 @@ pub(super) async fn exchange<'c>(
             Box::new(H2Body::new(content, length, LIMITS.fields, upload, place)),
         )),
         Err(broken) => {
-            if broken.left {
+            // Silence may be that of a way that leads nowhere any more.
+            if broken.left || broken.cause == Cause::ResponseTimeout {
                 shared.give_up();
             }
             Err((broken.into_error(reused, heard), upload.into_body()))
@@ -140,7 +141,8 @@ impl Broken {
             Cause::TlsFailed => Cause::Closed,
             cause => cause,
         };
-        let ended = self.left || (self.processed && matches!(cause, Cause::Closed | Cause::Reset));
+        // A stream that its backend resets tells of the request, and not of a connection that has grown old.
+        let ended = self.left || (self.processed && cause == Cause::Closed);
         SendError {
             cause,
             sent: self.processed,

@@ -290,6 +290,10 @@ impl Driver {
         if self.frames.poll(cx).is_ready() {
             return Poll::Ready(());
         }
+        // The backend may have said goodbye, with streams still to be answered.
+        if let Poll::Ready(Err(_)) = self.shared.sender().poll_ready(cx) {
+            self.shared.ended.set(true);
+        }
         let idle = self.shared.streams.get() == 0;
         self.counted.set(idle);
         if !idle {
