@@ -167,13 +167,14 @@ impl Forecourt {
         running.note_generation();
         // Addresses are bound: whoever connects from now on is served, and nobody reads of a listener before that.
         running.instance.serving();
+        let takes_over = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             let relieved = running.relieve(predecessor, given);
             relieved.inspect_err(|_| unbind(&bound))?;
         }
-        running.admin = admin
-            .map(|admin| admin.serve(Arc::clone(&running.instance)))
-            .transpose()?;
+        if let Some(admin) = admin {
+            running.serve_admin(admin, takes_over)?;
+        }
         running.listen(bound);
         Ok(running)
     }
@@ -250,6 +251,16 @@ impl Running {
         if let Some(Err(error)) = self.access.as_ref().map(AccessControl::reopen) {
             tracing::error!(%error, "the access log cannot be opened anew: lines go on to the old file");
         }
+    }
+
+    fn serve_admin(&mut self, admin: admin::Entrance, takes_over: bool) -> Result<(), StartError> {
+        match admin.serve(Arc::clone(&self.instance)) {
+            Ok(served) => self.admin = Some(served),
+            // The process before serves no more: better without the admin API than not at all.
+            Err(error) if takes_over => tracing::error!(%error, "the admin API is not served"),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// Waits until backends are known, if a pool wants that, and then for the process before to let go.

@@ -92,6 +92,11 @@ impl Door {
         self.wake_first();
     }
 
+    /// Has whoever waits look once more.
+    pub fn look_again(&self) {
+        self.wake_first();
+    }
+
     /// Begins to be the door of the pool as it stands now. Whoever waits by an older standing lets others by.
     pub fn begin_edition(&self) -> u32 {
         let edition = self.edition.fetch_add(1, SeqCst).wrapping_add(1);

@@ -253,6 +253,8 @@ impl<'p> Course<'p> {
             self.picks -= 1;
             self.is_full = waits;
             if !self.tried.insert(slot) {
+                // More are gone than can be remembered: nothing is waited for, or each look would bring on the next.
+                self.is_full = false;
                 return None;
             }
         }

@@ -82,7 +82,7 @@ impl Pool {
 
     /// Has whoever waits for a place try: a backend may have more in flight now.
     pub fn note_raised_limit(&self) {
-        self.door.set(self.limits.in_flight, self.limits.queue);
+        self.door.look_again();
     }
 
     /// Whether its members stand otherwise by now, or others are in their place.

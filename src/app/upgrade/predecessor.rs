@@ -100,6 +100,8 @@ impl Predecessor {
             left: left.collect(),
         };
         drop(given);
+        // Nothing may fail once it is our turn: then nobody else serves.
+        let nothing = File::open("/dev/null")?;
         send(&self.stream, &ready, &[])?;
         match receive::<Go>(&self.stream) {
             Ok(Go {}) => {}
@@ -109,8 +111,10 @@ impl Predecessor {
             }
             Err(error) => return Err(error),
         }
-        rustix::stdio::dup2_stderr(&self.stderr)?;
-        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        let moved = rustix::stdio::dup2_stderr(&self.stderr);
+        if let Err(error) = moved.and_then(|()| rustix::stdio::dup2_stdin(nothing)) {
+            tracing::warn!(%error, "standard error or input is not that of the process before");
+        }
         tracing::info!(from = self.pid, "taking over");
         metrics::counter!("forecourt_upgrades_total", "result" => "ok").increment(1);
         Ok(())

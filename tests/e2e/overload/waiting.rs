@@ -94,3 +94,38 @@ fn a_reload_that_raises_the_limit_lets_in_whoever_waits() {
     assert_eq!(first.join().unwrap().status, 200);
     wait_for_silence(&balancer, origin.address());
 }
+
+/// A request waits by the backends that were there when it came, of which it remembers only some as tried.
+#[test]
+fn who_waits_for_backends_that_have_all_gone_keeps_nobody_from_new_ones() {
+    let limits = "per_backend = 1\nqueue_timeout = \"600s\"";
+    let old: Vec<Origin> = (0..24).map(|n| Origin::named(&n.to_string())).collect();
+    for origin in &old {
+        origin.on("/first", Behaviour::Gated);
+    }
+    let one = configuration(old[0].address(), limits);
+    let all: Vec<String> = old
+        .iter()
+        .map(|origin| format!("{{ address = \"{}\" }}", origin.address()))
+        .collect();
+    let own = &all[0];
+    let balancer = Balancer::start(&one.replace(own, &all.join(", ")));
+    let firsts: Vec<_> = old.iter().map(|_| ask(&balancer, "/first")).collect();
+    for origin in &old {
+        origin.wait_for_requests(1);
+    }
+    let late = ask(&balancer, "/late");
+    wait_for_queued(&balancer, 1);
+    let new = Origin::named("new");
+    reload(&balancer, &configuration(new.address(), limits));
+    for origin in &old {
+        origin.open_gate();
+    }
+    for first in firsts {
+        assert_eq!(first.join().unwrap().status, 200);
+    }
+    let late = late.join().unwrap();
+    assert_eq!((late.status, late.cause()), (503, Some("no-backend")));
+    assert_eq!(ask(&balancer, "/next").join().unwrap().status, 200);
+    wait_for_silence(&balancer, new.address());
+}
