@@ -268,3 +268,27 @@ fn understand(
     };
     Ok((head, content, length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_ended_was_an_old_one() {
+        for (cause, left, processed, stale) in [
+            (Cause::Closed, false, true, true),
+            (Cause::Closed, true, false, true),
+            (Cause::Reset, false, true, false),
+            (Cause::ResponseTimeout, false, true, false),
+        ] {
+            let broken = || Broken {
+                cause,
+                processed,
+                left,
+            };
+            assert_eq!(broken().into_error(true, false).stale, stale, "{cause}");
+            assert!(!broken().into_error(false, false).stale, "it was new");
+            assert!(!broken().into_error(true, true).stale, "it has answered");
+        }
+    }
+}

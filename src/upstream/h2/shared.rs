@@ -161,6 +161,7 @@ impl Shared {
         let counted = Counted::new(Arc::clone(backend), Rc::clone(worker));
         let mut driver = Driver {
             frames,
+            sender: shared.sender(),
             shared: Rc::clone(&shared),
             timer,
             idle_since: None,
@@ -277,6 +278,8 @@ impl FrameMover {
 /// Has a connection's frames moved for as long as it is of use.
 struct Driver {
     frames: FrameMover,
+    /// Opens no stream: it is asked whether that could be done.
+    sender: SendRequest<Bytes>,
     shared: Rc<Shared>,
     timer: Timer,
     idle_since: Option<Instant>,
@@ -291,7 +294,7 @@ impl Driver {
             return Poll::Ready(());
         }
         // The backend may have said goodbye, with streams still to be answered.
-        if let Poll::Ready(Err(_)) = self.shared.sender().poll_ready(cx) {
+        if let Poll::Ready(Err(_)) = self.sender.poll_ready(cx) {
             self.shared.ended.set(true);
         }
         let idle = self.shared.streams.get() == 0;
